@@ -1,0 +1,61 @@
+# Every command a developer needs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+VERSION_FILES := requirements-dev.lock pyproject.toml
+
+.PHONY: help
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
+
+.venv/installed: $(VERSION_FILES)
+	@tools/install-python
+	@touch $@
+
+.PHONY: setup
+setup: .venv/installed ## Make the virtual environment from the lock file
+
+.PHONY: demo
+demo: setup ## Run the main job, embedded: nothing else to install or start
+	@tools/install-sandbox
+	@.venv/bin/taskandgo demo
+
+.PHONY: up
+up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metrics 8081)
+	@tools/install-sandbox
+	@.venv/bin/taskandgo up
+
+.PHONY: test
+test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
+	@tools/install-sandbox
+	@tools/install-servers
+	@$(PY) -m pytest
+
+.PHONY: check
+check: setup ## Lint, types, layers, generated code: no servers needed
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@tools/generate-proto --check
+	@tools/lint-proto
+	@$(PY) -m pytest -q tests/unit tests/architecture
+
+.PHONY: fix
+fix: setup ## Format, and mend what the linter can mend
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+.PHONY: proto
+proto: setup ## Generate taskandgo/api from proto/
+	@tools/generate-proto
+
+.PHONY: lock
+lock: setup ## Resolve the dependencies anew
+	@tools/lock-dependencies
+
+.PHONY: bench
+bench: setup ## Measure the stack side by side with Celery and Dramatiq
+	@tools/install-sandbox
+	@tools/install-servers
+	@$(PY) -m bench

@@ -1,0 +1,1 @@
+"""The four services and the command line; each folder is one, and none imports another."""

@@ -1,0 +1,136 @@
+"""Every message that crosses the broker: one class a hop, named as its routing key, queue and handler file are.
+
+Promises: msgpack, tagged with the class name; a new field always has a default, so that services one release
+apart understand each other; `decode` raises UndecodableError and nothing else.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from taskandgo.errors import UndecodableError
+from taskandgo.task import AttemptResult, Limits, TaskSpec
+from taskandgo.words import Outcome, Priority, Strategy, Stream, TaskState
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """What every message is."""
+
+
+class TaskSubmitted(Message):
+    """Ingest accepted a task and recorded it."""
+
+    task: TaskSpec
+
+
+class ChunkReady(Message):
+    """A chunk may start on any free slot of its pool."""
+
+    task_id: str
+    chunk_index: int
+    chunk_count: int
+    attempt: int
+    priority: Priority
+    pool: str
+    language: str
+    code: str
+    stdin: bytes = b""
+    env: dict[str, str] = {}
+    limits: Limits = Limits()
+
+
+class ChunkStarted(Message):
+    """A runner began an attempt at a chunk."""
+
+    task_id: str
+    chunk_index: int
+    attempt: int
+    runner: str
+    started_at: datetime
+    priority: Priority = Priority.NORMAL
+    language: str = ""
+
+
+class ChunkOutput(Message):
+    """A block of what an attempt wrote; `offset` is its place in the stream, in bytes."""
+
+    task_id: str
+    chunk_index: int
+    attempt: int
+    stream: Stream
+    offset: int
+    data: bytes
+
+
+class ChunkFinished(Message):
+    """An attempt at a chunk ended, or (outcome `lost`) is known to have died with its runner."""
+
+    task_id: str
+    chunk_index: int
+    attempt: int
+    runner: str
+    started_at: datetime | None
+    finished_at: datetime
+    result: AttemptResult
+    language: str = ""
+
+
+class TaskFinished(Message):
+    """A task reached its final state, and its result is recorded."""
+
+    task_id: str
+    state: TaskState
+    outcome: Outcome | None
+    priority: Priority
+    language: str
+    strategy: Strategy
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime
+
+
+class TaskCancelled(Message):
+    """A client cancelled a task, and the store says so: whoever works on it stops."""
+
+    task_id: str
+
+
+class RunnerHeartbeat(Message):
+    """A runner is alive: what it can do and how busy it is."""
+
+    runner: str
+    pool: str
+    slots: int
+    busy: int
+    languages: list[str]
+    isolation: str
+    sent_at: datetime
+    draining: bool = False
+
+
+AnyMessage = (
+    TaskSubmitted
+    | ChunkReady
+    | ChunkStarted
+    | ChunkOutput
+    | ChunkFinished
+    | TaskFinished
+    | TaskCancelled
+    | RunnerHeartbeat
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """The message as msgpack."""
+    return _encoder.encode(message)
+
+
+def decode(body: bytes) -> Message:
+    """The message that `body` holds; UndecodableError says what is wrong with it."""
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UndecodableError(f"not a message this version knows: {error}") from error

@@ -1,0 +1,62 @@
+"""What a task asks for and what an attempt at it left behind: values that travel in messages and rest in the store.
+
+Promises: frozen; a new field always has a default, so that older bytes stay readable.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from taskandgo.words import Outcome, Priority, Strategy
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A frozen value that msgpack carries."""
+
+
+class Limits(Value):
+    """What one attempt may use; None takes the runner's default."""
+
+    timeout_seconds: float | None = None
+
+
+class TaskSpec(Value):
+    """A validated task, as ingest accepted it."""
+
+    task_id: str
+    priority: Priority
+    language: str
+    code: str
+    queued_at: datetime
+    strategy: Strategy = Strategy.BATCH
+    pool: str = "default"
+    labels: dict[str, str] = {}
+    env: dict[str, str] = {}
+    stdin: bytes = b""
+    limits: Limits = Limits()
+
+
+class Usage(Value):
+    """What an attempt used, measured by its runner; memory is the largest single process."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    output_bytes: int = 0
+    compile_seconds: float = 0.0
+    isolation: str = ""
+
+
+class AttemptResult(Value):
+    """How an attempt ended: outcome, exit code (128 + N after signal N; None if it never ended by itself),
+    the beginning of each output stream, a reason for people when it did not succeed, and its usage.
+    """
+
+    outcome: Outcome
+    exit_code: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    reason: str = ""
+    usage: Usage = Usage()
