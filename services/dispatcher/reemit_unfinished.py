@@ -1,0 +1,66 @@
+"""Runs once at start over a broker that forgets: emits again whatever the store says is unfinished.
+
+An attempt that was running died with the process it ran in, so the chunk goes on with its next attempt.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from services.dispatcher.emit_chunks import emit_chunks
+from services.dispatcher.on_chunk_finished import OnChunkFinished
+from services.dispatcher.on_task_submitted import OnTaskSubmitted
+from taskandgo.broker.broker import Broker, Delivery
+from taskandgo.clock import Clock
+from taskandgo.messages import ChunkFinished, TaskSubmitted
+from taskandgo.store.records import OpenChunk, UnfinishedTask
+from taskandgo.store.store import Store
+from taskandgo.task import AttemptResult
+from taskandgo.words import Outcome
+
+PAGE = 500
+AGAIN = Delivery(body=b"", routing_key="", redelivered=True)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reemission:
+    """What is needed to emit again."""
+
+    broker: Broker
+    store: Store
+    on_task_submitted: OnTaskSubmitted
+    on_chunk_finished: OnChunkFinished
+    clock: Clock
+
+    async def run(self) -> None:
+        """Go through all unfinished tasks, a page at a time."""
+        after, count = "", 0
+        while page := await self.store.unfinished(after, PAGE):
+            for unfinished in page:
+                await self._reemit(unfinished)
+            after, count = page[-1].task.task_id, count + len(page)
+        if count:
+            log.info("dispatcher.reemitted", tasks=count)
+
+    async def _reemit(self, unfinished: UnfinishedTask) -> None:
+        task, running = unfinished.task, unfinished.running
+        if not unfinished.chunks:
+            await self.on_task_submitted(TaskSubmitted(task=task), AGAIN)
+        await emit_chunks(self.broker, task, (c for c in unfinished.chunks if c.chunk_index not in running))
+        for chunk in unfinished.chunks:
+            if chunk.chunk_index in running:
+                await self.on_chunk_finished(_lost(task.task_id, chunk, self.clock), AGAIN)
+
+
+def _lost(task_id: str, chunk: OpenChunk, clock: Clock) -> ChunkFinished:
+    return ChunkFinished(
+        task_id=task_id,
+        chunk_index=chunk.chunk_index,
+        attempt=chunk.attempt,
+        runner="",
+        started_at=None,
+        finished_at=clock.now(),
+        result=AttemptResult(outcome=Outcome.LOST, reason="the process that ran it ended"),
+    )

@@ -1,0 +1,9 @@
+"""The batch strategy: a task is one chunk, whole, on one node."""
+
+from taskandgo.task import TaskSpec
+
+
+def chunk_count(task: TaskSpec) -> int:
+    """How many chunks the task becomes: always one."""
+    del task
+    return 1

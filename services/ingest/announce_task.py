@@ -1,0 +1,82 @@
+"""Publishes what the store's outbox holds: at once after an accept, and again whatever was not confirmed.
+
+Promises: what the outbox holds is published at least once, whichever ingest dies; nobody waits for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+
+from taskandgo.broker.broker import Broker
+from taskandgo.clock import Clock
+from taskandgo.errors import AwayError
+from taskandgo.messages import Message, TaskCancelled, TaskSubmitted
+from taskandgo.store.store import Store
+from taskandgo.task import TaskSpec
+
+SWEEP_SECONDS = 5.0
+PAGE = 500
+#: Younger rows are still on their way from the ingest that wrote them.
+UNCONFIRMED_AFTER = timedelta(seconds=15)
+
+KINDS: dict[str, Callable[[TaskSpec], Message]] = {
+    "task.submitted": lambda task: TaskSubmitted(task=task),
+    "task.cancelled": lambda task: TaskCancelled(task_id=task.task_id),
+}
+
+log = structlog.get_logger()
+
+
+class Announcer:
+    """Tells the dispatchers what was accepted and cancelled."""
+
+    def __init__(self, broker: Broker, store: Store, clock: Clock) -> None:
+        self._broker = broker
+        self._store = store
+        self._clock = clock
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def announce(self, task_id: str, message: Message, kind: str) -> None:
+        """Publish in the background; while the broker is away the sweep does it later."""
+        if not self._broker.connected:
+            return
+        publishing = asyncio.get_running_loop().create_task(self._publish(task_id, message, kind))
+        self._under_way.add(publishing)
+        publishing.add_done_callback(self._under_way.discard)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sweep the outbox while the context lasts; leaving it waits for what is under way."""
+        sweeping = asyncio.get_running_loop().create_task(self._sweep_for_ever())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, *self._under_way, return_exceptions=True)
+
+    async def _publish(self, task_id: str, message: Message, kind: str) -> None:
+        try:
+            await self._broker.publish(message)
+            await self._store.confirm_published(task_id, kind)
+        except AwayError as error:
+            log.warning("task.unconfirmed", task_id=task_id, kind=kind, error=str(error))
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            try:
+                for kind in KINDS:
+                    await self._sweep(kind)
+            except AwayError as error:
+                log.warning("outbox.waiting", error=str(error))
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _sweep(self, kind: str) -> None:
+        older_than = self._clock.now() - UNCONFIRMED_AFTER
+        while self._broker.connected and (tasks := await self._store.unconfirmed(kind, PAGE, older_than)):
+            log.info("outbox.published_again", kind=kind, tasks=len(tasks))
+            await asyncio.gather(*(self._publish(task.task_id, KINDS[kind](task), kind) for task in tasks))
+            if len(tasks) < PAGE:
+                return
