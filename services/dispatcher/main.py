@@ -7,6 +7,15 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from taskandgo.broker.connect import open_broker
+from taskandgo.broker.handling import decoded
+from taskandgo.lifecycle import until_stopped
+from taskandgo.rpc.http_server import serve_http
+from taskandgo.rpc.ops_routes import ops_routes
+from taskandgo.settings import load
+from taskandgo.store.connect import open_store
+from taskandgo.store.store import Store
+from taskandgo.telemetry.logs import configure_logs
 
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_chunk_started import OnChunkStarted
@@ -16,18 +25,9 @@ from services.dispatcher.reemit_unfinished import Reemission
 from services.dispatcher.settings import DispatcherSettings
 from taskandgo.broker import topology
 from taskandgo.broker.broker import Broker
-from taskandgo.broker.connect import open_broker
-from taskandgo.broker.handling import decoded
 from taskandgo.clock import SystemClock
 from taskandgo.errors import StoreAwayError
-from taskandgo.lifecycle import until_stopped
 from taskandgo.messages import ChunkFinished, ChunkStarted, TaskCancelled, TaskSubmitted
-from taskandgo.rpc.http_server import serve_http
-from taskandgo.rpc.ops_routes import ops_routes
-from taskandgo.settings import load
-from taskandgo.store.connect import open_store
-from taskandgo.store.store import Store
-from taskandgo.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 
@@ -40,7 +40,9 @@ class DispatcherService:
 
 
 @asynccontextmanager
-async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> AsyncIterator[DispatcherService]:
+async def serve(
+    settings: DispatcherSettings, broker: Broker, store: Store
+) -> AsyncIterator[DispatcherService]:
     """Run a dispatcher; leaving the context finishes the messages under way."""
     on_chunk_finished = OnChunkFinished(broker, store, settings.dispatcher_max_lost)
     on_task_submitted = OnTaskSubmitted(broker, store)
@@ -59,7 +61,9 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
         yield DispatcherService(await _serve_ops(stack, settings, broker, store))
 
 
-async def _serve_ops(stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store) -> str:
+async def _serve_ops(
+    stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store
+) -> str:
     if not settings.dispatcher_http_listen:
         return ""
 

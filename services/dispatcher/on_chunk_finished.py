@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
+from taskandgo.store.records import OpenChunk
+from taskandgo.store.store import Store
 
 from services.dispatcher.announce_task import announce_task
 from services.dispatcher.emit_chunks import emit_chunks
 from services.dispatcher.strategies.gather import settle
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.messages import ChunkFinished
-from taskandgo.store.records import OpenChunk
-from taskandgo.store.store import Store
 from taskandgo.words import Outcome
 
 log = structlog.get_logger()
@@ -42,7 +42,12 @@ class OnChunkFinished:
         if replaced.quarantined:
             await self._record(_given_up(message, self.max_lost), delivery)
         elif replaced.attempt is not None and replaced.task is not None:
-            log.warning("chunk.lost", task_id=message.task_id, chunk_index=message.chunk_index, attempt=message.attempt)
+            log.warning(
+                "chunk.lost",
+                task_id=message.task_id,
+                chunk_index=message.chunk_index,
+                attempt=message.attempt,
+            )
             chunk = OpenChunk(
                 chunk_index=message.chunk_index, chunk_count=replaced.chunk_count, attempt=replaced.attempt
             )

@@ -1,8 +1,8 @@
 """What ingest can be told, by environment variables of the fields' names."""
 
 from pydantic import Field
-
 from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
+
 from taskandgo.words import Strategy
 
 
@@ -15,7 +15,10 @@ class IngestSettings(BrokerSettings, StoreSettings, LogSettings):
     ingest_grpc_listen: str = Field("127.0.0.1:50051", description="host:port of the gRPC service")
     ingest_http_listen: str = Field("127.0.0.1:8080", description="host:port of the HTTP form of the API")
     ingest_max_data_bytes: int = Field(
-        1024 * 1024, ge=1024, le=8 * 1024 * 1024, description="largest task: its data and stdin together, in bytes"
+        1024 * 1024,
+        ge=1024,
+        le=8 * 1024 * 1024,
+        description="largest task: its data and stdin together, in bytes",
     )
     ingest_max_timeout_seconds: float = Field(
         3600.0, gt=0, le=86_000, description="longest timeout a task may ask for, in seconds"

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import grpc
 import structlog
+from taskandgo.store.records import Acceptance, Submission
+from taskandgo.store.store import Store
 
 from services.ingest.announce_task import Announcer
 from services.ingest.task_rules import TaskRules
@@ -12,8 +14,6 @@ from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
 from taskandgo.messages import TaskSubmitted
 from taskandgo.rpc.refusal import RefusalError
-from taskandgo.store.records import Acceptance, Submission
-from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
 
 log = structlog.get_logger()
@@ -46,6 +46,8 @@ class SubmitTask:
             raise RefusalError(grpc.StatusCode.ALREADY_EXISTS, message)
         if acceptance is Acceptance.ACCEPTED:
             self.announcer.announce(task.task_id, TaskSubmitted(task=task), "task.submitted")
-            log.info("task.accepted", task_id=task.task_id, priority=task.priority.word, language=task.language)
+            log.info(
+                "task.accepted", task_id=task.task_id, priority=task.priority.word, language=task.language
+            )
         message = f"Task {task.task_id} submitted successfully"
         return api.SubmitTaskResponse(success=True, message=message, task_id=task.task_id)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from taskandgo.store.records import Acceptance, Submission
+
 from services.ingest.submit_task import SubmitTask
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import RefusalError, Violation, invalid
-from taskandgo.store.records import Acceptance, Submission
 
 MAX_TASKS = 10_000
 
@@ -19,7 +20,9 @@ class SubmitTasks:
     async def __call__(self, request: api.SubmitTasksRequest) -> api.SubmitTasksResponse:
         """Accept what can be accepted; answers come in the order of the request."""
         if len(request.tasks) > MAX_TASKS:
-            raise invalid(Violation("tasks", f"has {len(request.tasks)} tasks; at most {MAX_TASKS} are allowed"))
+            raise invalid(
+                Violation("tasks", f"has {len(request.tasks)} tasks; at most {MAX_TASKS} are allowed")
+            )
         checked = [self._check(task) for task in request.tasks]
         good = [item for item in checked if isinstance(item, Submission)]
         acceptances = iter(await self.submit_task.store.accept_tasks(good))

@@ -71,13 +71,18 @@ class TaskRules:
         language, colon, code = task.data.partition(":")
         size = len(task.data.encode()) + len(task.stdin)
         if size > self.max_data_bytes:
-            yield Violation("task.data", f"is {size} bytes with stdin; at most {self.max_data_bytes} are allowed")
+            yield Violation(
+                "task.data", f"is {size} bytes with stdin; at most {self.max_data_bytes} are allowed"
+            )
         elif not task.data:
-            yield Violation("task.data", f"is empty; give the code behind a language prefix, one of {supported}")
+            yield Violation(
+                "task.data", f"is empty; give the code behind a language prefix, one of {supported}"
+            )
         elif not colon or language not in LANGUAGES:
             start = task.data[:20]
             yield Violation(
-                "task.data", f"begins with {start!r}; it needs a language prefix, one of {supported} as in python:print(1)"
+                "task.data",
+                f"begins with {start!r}; it needs a language prefix, one of {supported} as in python:print(1)",
             )
         elif not code.strip():
             yield Violation("task.data", f"has no code behind the prefix {language}:")
@@ -112,20 +117,26 @@ def _labels(task: api.Task) -> Iterator[Violation]:
             yield Violation("task.labels", f"has the key {_short(key)}; allowed are {allowed}")
         if len(value) > MAX_LABEL_VALUE or "\0" in value:
             allowed = f"at most {MAX_LABEL_VALUE} characters, no NUL"
-            yield Violation(f"task.labels[{_short(key)}]", f"has {len(value)} characters; allowed are {allowed}")
+            yield Violation(
+                f"task.labels[{_short(key)}]", f"has {len(value)} characters; allowed are {allowed}"
+            )
 
 
 def _env(task: api.Task) -> Iterator[Violation]:
     size = sum(len(name.encode()) + len(value.encode()) for name, value in task.env.items())
     if len(task.env) > MAX_ENV or size > MAX_ENV_BYTES:
         allowed = f"at most {MAX_ENV} pairs and {MAX_ENV_BYTES} bytes"
-        yield Violation("task.env", f"has {len(task.env)} pairs of {size} bytes in all; allowed are {allowed}")
+        yield Violation(
+            "task.env", f"has {len(task.env)} pairs of {size} bytes in all; allowed are {allowed}"
+        )
     for name, value in task.env.items():
         if not ENV_NAME.fullmatch(name):
             allowed = "A-Z a-z 0-9 _, the first no digit"
             yield Violation("task.env", f"has the name {_short(name)}; allowed are {allowed}")
         elif RESERVED_ENV.fullmatch(name):
-            yield Violation("task.env", f"has the name {_short(name)}, which is the scheduler's or a loader's own")
+            yield Violation(
+                "task.env", f"has the name {_short(name)}, which is the scheduler's or a loader's own"
+            )
         if "\0" in value:
             yield Violation(f"task.env[{_short(name)}]", "has a NUL character")
 

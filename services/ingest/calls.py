@@ -1,0 +1,47 @@
+"""The use cases of ingest, made of their parts; the gRPC and the HTTP form both call these."""
+
+from dataclasses import dataclass
+
+from taskandgo.store.store import Store
+
+from services.ingest.announce_task import Announcer
+from services.ingest.cancel_task import CancelTask
+from services.ingest.get_task import GetTask
+from services.ingest.list_tasks import ListTasks
+from services.ingest.run_task import RunTask
+from services.ingest.submit_task import SubmitTask
+from services.ingest.submit_tasks import SubmitTasks
+from services.ingest.task_rules import TaskRules
+from services.ingest.watch_task import WatchTask
+from services.ingest.watchers import Watchers
+from taskandgo.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """One use case a call of the API."""
+
+    submit_task: SubmitTask
+    submit_tasks: SubmitTasks
+    run_task: RunTask
+    get_task: GetTask
+    list_tasks: ListTasks
+    watch_task: WatchTask
+    cancel_task: CancelTask
+
+
+def make_calls(
+    rules: TaskRules, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock
+) -> Calls:
+    """Put the use cases together."""
+    submit_task = SubmitTask(rules, store, announcer, clock)
+    watch_task = WatchTask(store, watchers)
+    return Calls(
+        submit_task=submit_task,
+        submit_tasks=SubmitTasks(submit_task),
+        run_task=RunTask(submit_task, watch_task),
+        get_task=GetTask(store),
+        list_tasks=ListTasks(store),
+        watch_task=watch_task,
+        cancel_task=CancelTask(store, announcer, clock),
+    )

@@ -1,0 +1,33 @@
+"""Runs because a client cancels a task: the store says so first, then everyone who works on it is told."""
+
+from dataclasses import dataclass
+
+from taskandgo.store.store import Store
+
+from services.ingest.announce_task import Announcer
+from services.ingest.get_task import unknown_task
+from services.ingest.task_status import STATES
+from taskandgo.api import scheduler_pb2 as api
+from taskandgo.clock import Clock
+from taskandgo.messages import TaskCancelled
+from taskandgo.words import TaskState
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """The use case of CancelTask."""
+
+    store: Store
+    announcer: Announcer
+    clock: Clock
+
+    async def __call__(self, task_id: str) -> api.CancelTaskResponse:
+        """Cancel the task unless it has finished; NOT_FOUND if there is none."""
+        record = await self.store.cancel_task(task_id, self.clock.now())
+        if record is None:
+            raise unknown_task(task_id)
+        cancelled = record.state is TaskState.CANCELLED
+        if cancelled:
+            self.announcer.announce(task_id, TaskCancelled(task_id=task_id), "task.cancelled")
+        message = f"Task {task_id} cancelled" if cancelled else f"Task {task_id} has already {record.state}"
+        return api.CancelTaskResponse(cancelled=cancelled, message=message, state=STATES[record.state])

@@ -1,0 +1,116 @@
+"""The HTTP form of the API: the same use cases, in protobuf's own JSON; any content type, as `curl -d` sends it."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from services.ingest.calls import Calls
+from taskandgo.api import scheduler_pb2 as api
+from taskandgo.errors import AwayError
+from taskandgo.rpc.refusal import RefusalError, Violation, away, invalid
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+HTTP_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+
+Parsed = TypeVar("Parsed", bound=Message)
+Endpoint = Callable[[Request], Awaitable[Message]]
+
+
+def api_routes(calls: Calls) -> list[Route]:
+    """The routes of the API."""
+
+    async def submit_task(request: Request) -> Message:
+        return await calls.submit_task(_bare_or_wrapped(await _body(request)))
+
+    async def submit_tasks(request: Request) -> Message:
+        return await calls.submit_tasks(_parse(await _body(request), api.SubmitTasksRequest()))
+
+    async def get_task(request: Request) -> Message:
+        return await calls.get_task(request.path_params["task_id"])
+
+    async def list_tasks(request: Request) -> Message:
+        return await calls.list_tasks(_list_request(request))
+
+    async def cancel_task(request: Request) -> Message:
+        return await calls.cancel_task(request.path_params["task_id"])
+
+    return [
+        Route("/submit-task", _answering(submit_task), methods=["POST"]),
+        Route("/submit-tasks", _answering(submit_tasks), methods=["POST"]),
+        Route("/tasks", _answering(list_tasks), methods=["GET"]),
+        Route("/tasks/{task_id}", _answering(get_task), methods=["GET"]),
+        Route("/tasks/{task_id}/cancel", _answering(cancel_task), methods=["POST"]),
+    ]
+
+
+def _answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return _json(await endpoint(request), 200)
+        except RefusalError as refusal:
+            return _refused(refusal)
+        except AwayError as error:
+            return _refused(away(str(error)))
+
+    return answer
+
+
+def _refused(refusal: RefusalError) -> Response:
+    headers = {"retry-after": f"{refusal.retry_seconds:.0f}"} if refusal.retry_seconds else {}
+    return _json(refusal.to_status(), HTTP_CODES.get(refusal.code, 500), headers)
+
+
+def _json(message: Message, status: int, headers: dict[str, str] | None = None) -> Response:
+    text = json_format.MessageToJson(message, preserving_proto_field_name=True)
+    return Response(text + "\n", status, headers, media_type="application/json")
+
+
+async def _body(request: Request) -> str:
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > MAX_BODY_BYTES:
+            raise invalid(Violation("body", f"is larger than {MAX_BODY_BYTES} bytes"))
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise invalid(Violation("body", f"is not UTF-8: {error.reason} at byte {error.start}")) from error
+
+
+def _bare_or_wrapped(text: str) -> api.Task:
+    try:
+        return json_format.Parse(text, api.SubmitTaskRequest()).task
+    except json_format.ParseError:
+        return _parse(text, api.Task())
+
+
+def _parse(text: str, into: Parsed) -> Parsed:
+    try:
+        return json_format.Parse(text, into)
+    except (json_format.ParseError, UnicodeError, RecursionError) as error:
+        raise invalid(Violation("body", f"is not the JSON of a {into.DESCRIPTOR.name}: {error}")) from error
+
+
+def _list_request(request: Request) -> api.ListTasksRequest:
+    wanted = dict(request.query_params)
+    labels = dict(pair.split("=", 1) for pair in request.query_params.getlist("label") if "=" in pair)
+    wanted.pop("label", None)
+    states = [f"TASK_STATE_{word.upper()}" for word in request.query_params.getlist("state")]
+    wanted.pop("state", None)
+    try:
+        return json_format.ParseDict({**wanted, "states": states, "labels": labels}, api.ListTasksRequest())
+    except json_format.ParseError as error:
+        raise invalid(Violation("query", str(error))) from error

@@ -1,0 +1,102 @@
+"""Wires ingest: settings, broker and store in; the gRPC service, its HTTP form and the outbox's sweep running."""
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from taskandgo.broker.connect import open_broker
+from taskandgo.lifecycle import until_stopped
+from taskandgo.rpc.http_server import serve_http
+from taskandgo.rpc.ops_routes import ops_routes
+from taskandgo.settings import load
+from taskandgo.store.connect import open_store
+from taskandgo.store.store import Store
+from taskandgo.telemetry.logs import configure_logs
+
+from services.ingest.announce_task import Announcer
+from services.ingest.calls import Calls, make_calls
+from services.ingest.http_api import api_routes
+from services.ingest.servicer import SchedulerServicer
+from services.ingest.settings import IngestSettings
+from services.ingest.task_rules import TaskRules
+from services.ingest.watchers import Watchers
+from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
+from taskandgo.broker.broker import Broker
+from taskandgo.broker.topology import listener
+from taskandgo.clock import SystemClock
+from taskandgo.errors import StoreAwayError
+from taskandgo.rpc.grpc_server import serve_grpc
+
+SERVICE = "scheduler.Scheduler"
+GRACE_SECONDS = 5.0
+WATCHED_AT_ONCE = 1000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class IngestService:
+    """A running ingest, with the addresses it really listens on."""
+
+    grpc_address: str
+    http_address: str
+
+
+@asynccontextmanager
+async def serve(settings: IngestSettings, broker: Broker, store: Store) -> AsyncIterator[IngestService]:
+    """Run an ingest; leaving the context lets the calls under way end."""
+    clock = SystemClock()
+    announcer, watchers = Announcer(broker, store, clock), Watchers()
+    rules = TaskRules(
+        settings.scheduler_strategy, settings.ingest_max_data_bytes, settings.ingest_max_timeout_seconds
+    )
+    calls = make_calls(rules, store, announcer, watchers, clock)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(announcer.running())
+        queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
+        watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
+        stack.push_async_callback(watchers.subscription.stop)
+        http_address = await _serve_http(stack, settings, calls, broker, store)
+        grpc_address = await stack.enter_async_context(
+            serve_grpc(
+                lambda server: add_SchedulerServicer_to_server(SchedulerServicer(calls), server),
+                SERVICE,
+                settings.ingest_grpc_listen,
+                GRACE_SECONDS,
+            )
+        )
+        yield IngestService(grpc_address, http_address)
+
+
+async def _serve_http(
+    stack: AsyncExitStack, settings: IngestSettings, calls: Calls, broker: Broker, store: Store
+) -> str:
+    async def ready() -> dict[str, bool]:
+        # Without the broker tasks are still accepted, so that does not make ingest unready.
+        return {"store": await _answers(store)}
+
+    app = Starlette(routes=[*api_routes(calls), *ops_routes(ready, CollectorRegistry())])
+    return await stack.enter_async_context(serve_http(app, settings.ingest_http_listen))
+
+
+async def _answers(store: Store) -> bool:
+    try:
+        await store.ping()
+    except StoreAwayError:
+        return False
+    return True
+
+
+async def main() -> None:
+    """Run an ingest as a process of its own until it is told to stop."""
+    settings = load(IngestSettings)
+    configure_logs(settings, "ingest")
+    async with open_store(settings.store_url) as store, open_broker(settings) as broker:
+        async with serve(settings, broker, store) as service:
+            log.info("ingest.started", grpc=service.grpc_address, http=service.http_address)
+            await until_stopped()
+            log.info("ingest.draining")
