@@ -40,9 +40,7 @@ class DispatcherService:
 
 
 @asynccontextmanager
-async def serve(
-    settings: DispatcherSettings, broker: Broker, store: Store
-) -> AsyncIterator[DispatcherService]:
+async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> AsyncIterator[DispatcherService]:
     """Run a dispatcher; leaving the context finishes the messages under way."""
     on_chunk_finished = OnChunkFinished(broker, store, settings.dispatcher_max_lost)
     on_task_submitted = OnTaskSubmitted(broker, store)
@@ -61,9 +59,7 @@ async def serve(
         yield DispatcherService(await _serve_ops(stack, settings, broker, store))
 
 
-async def _serve_ops(
-    stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store
-) -> str:
+async def _serve_ops(stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store) -> str:
     if not settings.dispatcher_http_listen:
         return ""
 

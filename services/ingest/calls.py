@@ -30,9 +30,7 @@ class Calls:
     cancel_task: CancelTask
 
 
-def make_calls(
-    rules: TaskRules, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock
-) -> Calls:
+def make_calls(rules: TaskRules, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock) -> Calls:
     """Put the use cases together."""
     submit_task = SubmitTask(rules, store, announcer, clock)
     watch_task = WatchTask(store, watchers)

@@ -39,9 +39,7 @@ def _filter(request: api.ListTasksRequest) -> TaskFilter:
         raise invalid(Violation("priority", f"is {request.priority!r}; allowed are {', '.join(PRIORITIES)}"))
     if not 0 <= request.page_size <= MAX_PAGE:
         raise invalid(
-            Violation(
-                "page_size", f"is {request.page_size}; allowed are 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}"
-            )
+            Violation("page_size", f"is {request.page_size}; allowed are 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}")
         )
     return TaskFilter(
         states=[STATE_WORDS[state] for state in request.states if state in STATE_WORDS],

@@ -51,9 +51,7 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     """Run an ingest; leaving the context lets the calls under way end."""
     clock = SystemClock()
     announcer, watchers = Announcer(broker, store, clock), Watchers()
-    rules = TaskRules(
-        settings.scheduler_strategy, settings.ingest_max_data_bytes, settings.ingest_max_timeout_seconds
-    )
+    rules = TaskRules(settings.scheduler_strategy, settings.ingest_max_data_bytes, settings.ingest_max_timeout_seconds)
     calls = make_calls(rules, store, announcer, watchers, clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())

@@ -46,8 +46,6 @@ class SubmitTask:
             raise RefusalError(grpc.StatusCode.ALREADY_EXISTS, message)
         if acceptance is Acceptance.ACCEPTED:
             self.announcer.announce(task.task_id, TaskSubmitted(task=task), "task.submitted")
-            log.info(
-                "task.accepted", task_id=task.task_id, priority=task.priority.word, language=task.language
-            )
+            log.info("task.accepted", task_id=task.task_id, priority=task.priority.word, language=task.language)
         message = f"Task {task.task_id} submitted successfully"
         return api.SubmitTaskResponse(success=True, message=message, task_id=task.task_id)

@@ -20,9 +20,7 @@ class SubmitTasks:
     async def __call__(self, request: api.SubmitTasksRequest) -> api.SubmitTasksResponse:
         """Accept what can be accepted; answers come in the order of the request."""
         if len(request.tasks) > MAX_TASKS:
-            raise invalid(
-                Violation("tasks", f"has {len(request.tasks)} tasks; at most {MAX_TASKS} are allowed")
-            )
+            raise invalid(Violation("tasks", f"has {len(request.tasks)} tasks; at most {MAX_TASKS} are allowed"))
         checked = [self._check(task) for task in request.tasks]
         good = [item for item in checked if isinstance(item, Submission)]
         acceptances = iter(await self.submit_task.store.accept_tasks(good))
@@ -47,6 +45,4 @@ class SubmitTasks:
 
 
 def _refused(task_id: str, refusal: RefusalError) -> api.SubmitTaskAnswer:
-    return api.SubmitTaskAnswer(
-        success=False, message=refusal.message, task_id=task_id, error=refusal.to_status()
-    )
+    return api.SubmitTaskAnswer(success=False, message=refusal.message, task_id=task_id, error=refusal.to_status())

@@ -20,9 +20,7 @@ TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 POOL = re.compile(r"[a-z][a-z0-9-]{0,62}")
 LABEL_KEY = re.compile(r"[A-Za-z0-9._/-]{1,63}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-RESERVED_ENV = re.compile(
-    r"(LD_|PYTHON|GO|GLIBC_|MALLOC_|BASH_|CHUNK_|RANGE_).*|TASK_ID|ATTEMPT|PATH|HOME|ENV|IFS"
-)
+RESERVED_ENV = re.compile(r"(LD_|PYTHON|GO|GLIBC_|MALLOC_|BASH_|CHUNK_|RANGE_).*|TASK_ID|ATTEMPT|PATH|HOME|ENV|IFS")
 MAX_LABELS, MAX_LABEL_VALUE, MAX_ENV, MAX_ENV_BYTES = 32, 256, 64, 32 * 1024
 
 PRIORITIES = {priority.word: priority for priority in Priority}
@@ -71,13 +69,9 @@ class TaskRules:
         language, colon, code = task.data.partition(":")
         size = len(task.data.encode()) + len(task.stdin)
         if size > self.max_data_bytes:
-            yield Violation(
-                "task.data", f"is {size} bytes with stdin; at most {self.max_data_bytes} are allowed"
-            )
+            yield Violation("task.data", f"is {size} bytes with stdin; at most {self.max_data_bytes} are allowed")
         elif not task.data:
-            yield Violation(
-                "task.data", f"is empty; give the code behind a language prefix, one of {supported}"
-            )
+            yield Violation("task.data", f"is empty; give the code behind a language prefix, one of {supported}")
         elif not colon or language not in LANGUAGES:
             start = task.data[:20]
             yield Violation(
@@ -117,26 +111,20 @@ def _labels(task: api.Task) -> Iterator[Violation]:
             yield Violation("task.labels", f"has the key {_short(key)}; allowed are {allowed}")
         if len(value) > MAX_LABEL_VALUE or "\0" in value:
             allowed = f"at most {MAX_LABEL_VALUE} characters, no NUL"
-            yield Violation(
-                f"task.labels[{_short(key)}]", f"has {len(value)} characters; allowed are {allowed}"
-            )
+            yield Violation(f"task.labels[{_short(key)}]", f"has {len(value)} characters; allowed are {allowed}")
 
 
 def _env(task: api.Task) -> Iterator[Violation]:
     size = sum(len(name.encode()) + len(value.encode()) for name, value in task.env.items())
     if len(task.env) > MAX_ENV or size > MAX_ENV_BYTES:
         allowed = f"at most {MAX_ENV} pairs and {MAX_ENV_BYTES} bytes"
-        yield Violation(
-            "task.env", f"has {len(task.env)} pairs of {size} bytes in all; allowed are {allowed}"
-        )
+        yield Violation("task.env", f"has {len(task.env)} pairs of {size} bytes in all; allowed are {allowed}")
     for name, value in task.env.items():
         if not ENV_NAME.fullmatch(name):
             allowed = "A-Z a-z 0-9 _, the first no digit"
             yield Violation("task.env", f"has the name {_short(name)}; allowed are {allowed}")
         elif RESERVED_ENV.fullmatch(name):
-            yield Violation(
-                "task.env", f"has the name {_short(name)}, which is the scheduler's or a loader's own"
-            )
+            yield Violation("task.env", f"has the name {_short(name)}, which is the scheduler's or a loader's own")
         if "\0" in value:
             yield Violation(f"task.env[{_short(name)}]", "has a NUL character")
 

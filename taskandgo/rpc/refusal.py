@@ -47,9 +47,7 @@ class RefusalError(TaskAndGoError):
             ]
             details.append(_packed(error_details_pb2.BadRequest(field_violations=pairs)))
         if self.retry_seconds is not None:
-            delay = duration_pb2.Duration(
-                nanos=int(self.retry_seconds % 1 * 1e9), seconds=int(self.retry_seconds)
-            )
+            delay = duration_pb2.Duration(nanos=int(self.retry_seconds % 1 * 1e9), seconds=int(self.retry_seconds))
             details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
         return details
 
