@@ -1,0 +1,27 @@
+"""Opens the broker that the settings name.
+
+Promises: leaving the context closes every connection and ends every handler; what they held is redelivered.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from taskandgo.broker.broker import Broker
+from taskandgo.broker.memory import open_memory
+from taskandgo.settings import BrokerSettings
+
+MEMORY_SCHEME = "memory:"
+
+
+@asynccontextmanager
+async def open_broker(settings: BrokerSettings) -> AsyncIterator[Broker]:
+    """A broker with the shared queues declared; waits until the broker can be reached."""
+    if settings.broker_url.startswith(MEMORY_SCHEME):
+        async with open_memory() as memory:
+            yield memory
+        return
+    # Only here, so that the embedded default starts without loading an AMQP client.
+    from taskandgo.broker.rabbitmq import open_rabbitmq  # noqa: PLC0415
+
+    async with open_rabbitmq(settings) as rabbitmq:
+        yield rabbitmq
