@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from taskandgo.broker.connect import open_broker
-from taskandgo.broker.handling import decoded
 from taskandgo.lifecycle import until_stopped
 from taskandgo.rpc.http_server import serve_http
 from taskandgo.rpc.ops_routes import ops_routes
@@ -25,6 +23,8 @@ from services.dispatcher.reemit_unfinished import Reemission
 from services.dispatcher.settings import DispatcherSettings
 from taskandgo.broker import topology
 from taskandgo.broker.broker import Broker
+from taskandgo.broker.connect import open_broker
+from taskandgo.broker.handling import decoded
 from taskandgo.clock import SystemClock
 from taskandgo.errors import StoreAwayError
 from taskandgo.messages import ChunkFinished, ChunkStarted, TaskCancelled, TaskSubmitted
@@ -82,8 +82,11 @@ async def main() -> None:
     """Run a dispatcher as a process of its own until it is told to stop."""
     settings = load(DispatcherSettings)
     configure_logs(settings, "dispatcher")
-    async with open_store(settings.store_url) as store, open_broker(settings) as broker:
-        async with serve(settings, broker, store) as service:
-            log.info("dispatcher.started", http=service.http_address)
-            await until_stopped()
-            log.info("dispatcher.draining")
+    async with (
+        open_store(settings.store_url) as store,
+        open_broker(settings) as broker,
+        serve(settings, broker, store) as service,
+    ):
+        log.info("dispatcher.started", http=service.http_address)
+        await until_stopped()
+        log.info("dispatcher.draining")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from taskandgo.broker.connect import open_broker
 from taskandgo.lifecycle import until_stopped
 from taskandgo.rpc.http_server import serve_http
 from taskandgo.rpc.ops_routes import ops_routes
@@ -26,6 +25,7 @@ from services.ingest.task_rules import TaskRules
 from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
+from taskandgo.broker.connect import open_broker
 from taskandgo.broker.topology import listener
 from taskandgo.clock import SystemClock
 from taskandgo.errors import StoreAwayError
@@ -93,8 +93,11 @@ async def main() -> None:
     """Run an ingest as a process of its own until it is told to stop."""
     settings = load(IngestSettings)
     configure_logs(settings, "ingest")
-    async with open_store(settings.store_url) as store, open_broker(settings) as broker:
-        async with serve(settings, broker, store) as service:
-            log.info("ingest.started", grpc=service.grpc_address, http=service.http_address)
-            await until_stopped()
-            log.info("ingest.draining")
+    async with (
+        open_store(settings.store_url) as store,
+        open_broker(settings) as broker,
+        serve(settings, broker, store) as service,
+    ):
+        log.info("ingest.started", grpc=service.grpc_address, http=service.http_address)
+        await until_stopped()
+        log.info("ingest.draining")

@@ -22,6 +22,7 @@ LABEL_KEY = re.compile(r"[A-Za-z0-9._/-]{1,63}")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_ENV = re.compile(r"(LD_|PYTHON|GO|GLIBC_|MALLOC_|BASH_|CHUNK_|RANGE_).*|TASK_ID|ATTEMPT|PATH|HOME|ENV|IFS")
 MAX_LABELS, MAX_LABEL_VALUE, MAX_ENV, MAX_ENV_BYTES = 32, 256, 64, 32 * 1024
+SHOWN = 40
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 NOT_HONOURED = ("split", "retry", "not_before", "deadline")
@@ -146,4 +147,4 @@ def _timeout(task: api.Task) -> float | None:
 
 
 def _short(text: str) -> str:
-    return repr(text) if len(text) <= 40 else f"{text[:40]!r}… ({len(text)} characters)"
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}… ({len(text)} characters)"

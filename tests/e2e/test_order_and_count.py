@@ -5,11 +5,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.servers.rabbitmq import private_rabbitmq
 
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from tests.e2e.stack import Stack, running
+from tests.servers.rabbitmq import private_rabbitmq
 
 URGENCY = {"critical": 3, "high": 2, "normal": 1, "low": 0}
 
