@@ -1,0 +1,89 @@
+"""What a person asked for on the command line, as the Task message of the API."""
+
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from services.cli.options import LanguageWord, PriorityWord, pairs
+from taskandgo.words import LANGUAGES, Strategy
+
+if TYPE_CHECKING:
+    from taskandgo.api.scheduler_pb2 import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedTask:
+    """The options of `submit` and `run`, as they were given."""
+
+    file: str | None
+    code: str | None
+    language: LanguageWord | None = None
+    priority: PriorityWord | None = None
+    task_id: str = ""
+    labels: list[str] | None = None
+    env: list[str] | None = None
+    timeout: float | None = None
+    strategy: Strategy | None = None
+    pool: str = ""
+    stdin: Path | None = None
+
+    def to_message(self) -> "Task":
+        """The message; a usage error says which option is wrong."""
+        from taskandgo.api import scheduler_pb2 as api  # noqa: PLC0415 - keeps --help fast
+
+        task = api.Task(
+            task_id=self.task_id,
+            priority=self.priority or "",
+            data=f"{self._language()}:{self._code()}",
+            strategy=self.strategy or "",
+            labels=pairs("--label", self.labels),
+            env=pairs("--env", self.env),
+            pool=self.pool,
+            stdin=self._stdin(),
+        )
+        if self.timeout is not None:
+            task.limits.timeout.FromTimedelta(timedelta(seconds=self.timeout))
+        return task
+
+    def _code(self) -> str:
+        if (self.code is None) == (self.file is None):
+            raise typer.BadParameter("give either FILE or -c CODE", param_hint="FILE")
+        if self.code is not None:
+            return self.code
+        try:
+            return (_standard_input() if self.file == "-" else Path(str(self.file)).read_bytes()).decode()
+        except OSError as error:
+            raise typer.BadParameter(f"{self.file}: {error.strerror}", param_hint="FILE") from error
+        except UnicodeDecodeError as error:
+            raise typer.BadParameter(f"{self.file} is not UTF-8", param_hint="FILE") from error
+
+    def _language(self) -> str:
+        if self.language is not None:
+            return self.language
+        if self.file is None or self.file == "-":
+            return LanguageWord("python")
+        ending = Path(self.file).suffix
+        for language, endings in LANGUAGES.items():
+            if ending in endings:
+                return language
+        known = ", ".join(ending for endings in LANGUAGES.values() for ending in endings)
+        raise typer.BadParameter(
+            f"{ending or self.file!r} is none of {known}; say which language it is", param_hint="--language"
+        )
+
+    def _stdin(self) -> bytes:
+        if self.stdin is None:
+            return b""
+        if str(self.stdin) != "-":
+            return self.stdin.read_bytes()
+        if self.file == "-":
+            raise typer.BadParameter("standard input can be the code or its stdin, not both", param_hint="--stdin")
+        return _standard_input()
+
+
+def _standard_input() -> bytes:
+    return sys.stdin.buffer.read()

@@ -1,0 +1,78 @@
+"""All four services in one process, on one in-memory broker and one store; everything drains with the context."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from services.dispatcher.main import serve as serve_dispatcher
+from services.dispatcher.settings import DispatcherSettings
+from services.ingest.main import serve as serve_ingest
+from services.ingest.settings import IngestSettings
+from services.monitor.main import serve as serve_monitor
+from services.monitor.settings import MonitorSettings
+from services.runner.main import serve as serve_runner
+from services.runner.settings import RunnerSettings
+from taskandgo.broker.connect import open_broker
+from taskandgo.settings import load
+from taskandgo.store.connect import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is not left to the environment; None leaves a value to it."""
+
+    store_url: str
+    grpc: str | None = None
+    http: str | None = None
+    metrics: str | None = None
+    slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AllSettings:
+    """The settings of the four services."""
+
+    ingest: IngestSettings
+    dispatcher: DispatcherSettings
+    runner: RunnerSettings
+    monitor: MonitorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the running services really listen."""
+
+    grpc: str
+    http: str
+    metrics: str
+
+
+def load_all(wanted: Wanted) -> AllSettings:
+    """The four services' settings for one process: the environment's, with what is wanted on top."""
+    broker: dict[str, Any] = {"broker_url": "memory://"}
+    both = broker | {"store_url": wanted.store_url}
+    return AllSettings(
+        load(IngestSettings, **both, **_given(ingest_grpc_listen=wanted.grpc, ingest_http_listen=wanted.http)),
+        load(DispatcherSettings, **both, dispatcher_http_listen=""),
+        load(RunnerSettings, **broker, runner_http_listen="", **_given(runner_slots=wanted.slots)),
+        load(MonitorSettings, **both, **_given(monitor_http_listen=wanted.metrics)),
+    )
+
+
+@asynccontextmanager
+async def embedded(settings: AllSettings) -> AsyncIterator[Addresses]:
+    """Run everything; yields where it listens."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings.ingest.store_url))
+        broker = await stack.enter_async_context(open_broker(settings.ingest))
+        # Ingest comes last and so goes first: nothing is taken in that nobody would work on.
+        monitor = await stack.enter_async_context(serve_monitor(settings.monitor, broker, store))
+        await stack.enter_async_context(serve_dispatcher(settings.dispatcher, broker, store))
+        await stack.enter_async_context(serve_runner(settings.runner, broker))
+        ingest = await stack.enter_async_context(serve_ingest(settings.ingest, broker, store))
+        yield Addresses(ingest.grpc_address, ingest.http_address, monitor.http_address)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

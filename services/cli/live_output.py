@@ -1,0 +1,39 @@
+"""Writes a task's output as it comes: exact bytes, in order, nothing twice; the result fills what did not come."""
+
+from collections.abc import Callable
+
+from taskandgo.api import scheduler_pb2 as api
+
+Write = Callable[[bytes], None]
+
+
+class LiveOutput:
+    """Both streams of one task, each on its way to where it is written."""
+
+    def __init__(self, write_stdout: Write, write_stderr: Write) -> None:
+        self._write: dict[int, Write] = {
+            api.Output.STREAM_STDOUT: write_stdout,
+            api.Output.STREAM_STDERR: write_stderr,
+        }
+        self._written: dict[tuple[int, int, int], int] = {}
+
+    def add(self, output: api.Output) -> None:
+        """Write the part of the block that continues the stream; after a gap, leave it to the result."""
+        key = (output.stream, output.chunk_index, output.attempt)
+        self._continue(key, output.offset, output.data or output.text.encode())
+
+    def finish(self, task: api.TaskStatus) -> None:
+        """Write what the result has beyond what came live; only one chunk's result has the same offsets."""
+        if task.chunk_count > 1 and self._written:
+            return
+        result = task.result
+        self._continue((api.Output.STREAM_STDOUT, 0, result.attempt), 0, result.stdout_bytes or result.stdout.encode())
+        self._continue((api.Output.STREAM_STDERR, 0, result.attempt), 0, result.stderr_bytes or result.stderr.encode())
+
+    def _continue(self, key: tuple[int, int, int], offset: int, block: bytes) -> None:
+        written = self._written.get(key, 0)
+        end = offset + len(block)
+        if offset > written or end <= written:
+            return
+        self._write[key[0]](block[written - offset :])
+        self._written[key] = end

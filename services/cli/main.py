@@ -1,0 +1,69 @@
+"""The command line's entry: every command by its name. Nothing heavy is imported before a command runs.
+
+Promises: errors are messages, not tracebacks; exit codes mean what exit_codes.py says.
+"""
+
+import sys
+
+import typer
+
+from services.cli import services
+from services.cli.cancel import cancel
+from services.cli.demo import demo
+from services.cli.exit_codes import ExitCode
+from services.cli.get import get
+from services.cli.list import list_tasks
+from services.cli.run import run
+from services.cli.submit import submit
+from services.cli.up import up
+from services.cli.watch import watch
+from taskandgo.errors import AwayError, SettingsError, TaskAndGoError
+
+EPILOG = (
+    "Exit codes: 0 done, 2 wrong usage or settings, 3 refused by the server, 4 no such task, "
+    "69 server unavailable. `run` and `submit --wait` exit with the task's own code; without one: "
+    "124 timed out, 130 cancelled, 125 anything else."
+)
+
+app = typer.Typer(
+    name="taskandgo",
+    help="Runs code on many machines, the most urgent first, boxed in, every result recorded once.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EVERYDAY = "Tasks"
+SERVICES = "Services"
+
+for command in (run, submit, get, watch, cancel):
+    app.command(rich_help_panel=EVERYDAY)(command)
+app.command("list", rich_help_panel=EVERYDAY)(list_tasks)
+for command in (up, demo):
+    app.command(rich_help_panel="Everything in one process")(command)
+for command in (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate):
+    app.command(rich_help_panel=SERVICES)(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except TaskAndGoError as error:
+        typer.echo(f"taskandgo: {error}", err=True)
+        sys.exit(_exit_code(error))
+    except BrokenPipeError:
+        # The reader of our output has enough, as `head` does.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _exit_code(error: TaskAndGoError) -> int:
+    if isinstance(error, SettingsError):
+        return ExitCode.USAGE
+    return ExitCode.SERVER_UNAVAILABLE if isinstance(error, AwayError) else ExitCode.WRONG
+
+
+if __name__ == "__main__":
+    main()

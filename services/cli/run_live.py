@@ -1,0 +1,73 @@
+"""Runs one task with its output live; the first Ctrl-C cancels the task, the second leaves at once."""
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from services.cli.exit_codes import ExitCode, exit_code_of
+from services.cli.following import StreamEndedError, is_final
+from services.cli.live_output import LiveOutput
+from services.cli.showing import as_json, outcome_word
+from taskandgo.api import scheduler_pb2 as api
+
+if TYPE_CHECKING:
+    from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
+
+
+async def run_live(stub: "SchedulerAsyncStub", task: api.Task, *, json: bool) -> int:
+    """Run the task; the exit code to leave with."""
+    task_id: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    cancelling = asyncio.create_task(_cancel_on_interrupt(stub, task_id))
+    try:
+        final = await _follow(stub, task, task_id, json=json)
+    finally:
+        cancelling.cancel()
+        await asyncio.gather(cancelling, return_exceptions=True)
+    if final.result.reason and not json:
+        typer.echo(f"taskandgo: {outcome_word(final)}: {final.result.reason}", err=True)
+    return exit_code_of(final)
+
+
+async def _follow(
+    stub: "SchedulerAsyncStub", task: api.Task, task_id: asyncio.Future[str], *, json: bool
+) -> api.TaskStatus:
+    output = LiveOutput(write_stdout, write_stderr)
+    async for event in stub.RunTask(api.RunTaskRequest(task=task)):
+        if event.HasField("submitted"):
+            task_id.set_result(event.submitted.task_id)
+        if json:
+            typer.echo(as_json(event))
+        elif event.HasField("output"):
+            output.add(event.output)
+        if is_final(event.status):
+            if not json:
+                output.finish(event.status)
+            return event.status
+    raise StreamEndedError
+
+
+async def _cancel_on_interrupt(stub: "SchedulerAsyncStub", task_id: asyncio.Future[str]) -> None:
+    loop = asyncio.get_running_loop()
+    interrupted = asyncio.Event()
+    loop.add_signal_handler(signal.SIGINT, interrupted.set)
+    await interrupted.wait()
+    loop.add_signal_handler(signal.SIGINT, os._exit, ExitCode.CANCELLED)
+    answer = await stub.CancelTask(api.CancelTaskRequest(task_id=await task_id))
+    said = "cancelled" if answer.cancelled else "had already finished:"
+    typer.echo(f"taskandgo: {said} task {task_id.result()}", err=True)
+
+
+def write_stdout(block: bytes) -> None:
+    """Write to standard output, at once."""
+    sys.stdout.buffer.write(block)
+    sys.stdout.buffer.flush()
+
+
+def write_stderr(block: bytes) -> None:
+    """Write to standard error, at once."""
+    sys.stderr.buffer.write(block)
+    sys.stderr.buffer.flush()

@@ -1,0 +1,49 @@
+"""`taskandgo watch`: follows one task to its end: each state as a line on stderr, its output where it belongs."""
+
+# ruff: noqa: PLC0415 - imports wait until they are needed, so that --help is fast
+from typing import TYPE_CHECKING
+
+import typer
+
+from services.cli import options
+
+if TYPE_CHECKING:
+    from services.cli.live_output import LiveOutput
+    from taskandgo.api.scheduler_pb2 import WatchTaskResponse
+    from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
+
+
+def watch(
+    *, task_id: options.TaskId, json: options.Json = False, server: options.Server = options.DEFAULT_SERVER
+) -> None:
+    """Follow one task to its end. Ctrl-C stops watching; the task goes on."""
+    from services.cli.calling import call
+    from services.cli.live_output import LiveOutput
+    from services.cli.run_live import write_stderr, write_stdout
+    from services.cli.showing import as_json
+    from taskandgo.api import scheduler_pb2 as api
+
+    output = LiveOutput(write_stdout, write_stderr)
+
+    async def converse(stub: "SchedulerAsyncStub") -> None:
+        async for event in stub.WatchTask(api.WatchTaskRequest(task_id=task_id)):
+            if json:
+                typer.echo(as_json(event))
+            else:
+                _show(event, output)
+
+    call(server, converse)
+
+
+def _show(event: "WatchTaskResponse", output: "LiveOutput") -> None:
+    from services.cli.following import is_final
+    from services.cli.showing import state_text
+
+    if event.HasField("output"):
+        return output.add(event.output)
+    if is_final(event.status):
+        # What was written before the watch began is only here.
+        output.finish(event.status)
+    why = f": {event.status.result.reason}" if event.status.result.reason else ""
+    typer.echo(f"{event.status.task_id} {state_text(event.status.state)}{why}", err=True)
+    return None
