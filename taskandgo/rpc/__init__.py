@@ -1,0 +1,1 @@
+"""Servers and clients of calls: gRPC and HTTP, and how a call is refused."""
