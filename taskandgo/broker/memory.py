@@ -15,6 +15,7 @@ from taskandgo.broker.memory_queue import Consumer, Envelope, MemoryQueue
 from taskandgo.broker.topology import ROUTES, SHARED_QUEUES, Queue, priority_of, routing_key
 from taskandgo.errors import QueueMismatchError, UnroutableError
 from taskandgo.messages import Message, encode
+from taskandgo.words import Priority
 
 
 @asynccontextmanager
@@ -77,11 +78,12 @@ class MemoryBroker:
         for subscription in list(self.subscriptions):
             await subscription.abandon()
 
-    def dead_letter(self, envelope: Envelope, reason: str) -> None:
+    def dead_letter(self, envelope: Envelope, reason: str, queue_name: str) -> None:
         """Keep a message that nobody can deal with."""
+        letter = replace(envelope, priority=Priority.NORMAL, redelivered=False, reason=reason, rejected_from=queue_name)
         for queue in self._queues.values():
             if queue.queue.dead_letters:
-                queue.put(replace(envelope, redelivered=False, reason=reason))
+                queue.put(letter)
 
     def forget(self, subscription: "MemorySubscription", queue: MemoryQueue) -> None:
         """A subscription ended; a listener's queue goes with it."""
@@ -144,7 +146,7 @@ class MemorySubscription:
                 envelope.body,
                 envelope.routing_key,
                 envelope.redelivered,
-                self._queue.queue.name,
+                envelope.rejected_from or self._queue.queue.name,
                 envelope.reason,
             )
         )
@@ -164,6 +166,6 @@ class MemorySubscription:
             case Ack():
                 pass
             case Reject(reason):
-                self._broker.dead_letter(envelope, reason)
+                self._broker.dead_letter(envelope, reason, self._queue.queue.name)
             case Requeue():
                 self._queue.put_back([envelope])

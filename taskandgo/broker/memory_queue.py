@@ -20,6 +20,7 @@ class Envelope:
     priority: int
     redelivered: bool = False
     reason: str = ""
+    rejected_from: str = ""
 
 
 @dataclass(eq=False, slots=True)

@@ -1,0 +1,134 @@
+"""The broker on RabbitMQ: opens its connections, and puts the parts in the other rabbitmq files together.
+
+Promises: those of broker.py; publishing and consuming have connections of their own, because a broker short
+of memory or disk stops reading from publishers; both come back by themselves with everything on them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aio_pika import connect_robust
+from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
+
+from taskandgo.broker.broker import Handler, Subscription
+from taskandgo.broker.rabbitmq_consumer import RabbitmqSubscription
+from taskandgo.broker.rabbitmq_errors import CONNECTION_FAILURES, away_when_failing
+from taskandgo.broker.rabbitmq_publisher import Publisher
+from taskandgo.broker.rabbitmq_queues import Declarer, declare_on, queue_type, server_version
+from taskandgo.broker.topology import ROUTES, SHARED_QUEUES, Queue, priority_of, routing_key
+from taskandgo.messages import Message, encode
+from taskandgo.settings import BrokerSettings
+
+RECONNECT_SECONDS = 1
+LONGEST_PAUSE_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_rabbitmq(settings: BrokerSettings) -> AsyncIterator["RabbitmqBroker"]:
+    """A broker with the shared queues declared; tries until RabbitMQ can be reached."""
+    publishing = await _connect(settings)
+    try:
+        consuming = await _connect(settings)
+        try:
+            broker = RabbitmqBroker(publishing, consuming, settings)
+            await broker.open()
+            try:
+                yield broker
+            finally:
+                await broker.close()
+        finally:
+            await consuming.close()
+    finally:
+        await publishing.close()
+
+
+async def _connect(settings: BrokerSettings) -> AbstractRobustConnection:
+    pause = 0.5
+    while True:
+        try:
+            return await connect_robust(
+                settings.broker_url,
+                timeout=settings.broker_publish_timeout_seconds,
+                heartbeat=int(settings.broker_heartbeat_seconds),
+                reconnect_interval=RECONNECT_SECONDS,
+            )
+        except CONNECTION_FAILURES as error:
+            log.warning("broker.away", error=repr(error), retry_in_seconds=pause)
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+
+class RabbitmqBroker:
+    """A publishing and a consuming connection."""
+
+    def __init__(
+        self,
+        publishing: AbstractRobustConnection,
+        consuming: AbstractRobustConnection,
+        settings: BrokerSettings,
+    ) -> None:
+        self._consuming = consuming
+        self._timeout_seconds = settings.broker_publish_timeout_seconds
+        self._durable_type = queue_type(settings.broker_queue_type, server_version(consuming))
+        self._publisher = Publisher(publishing, self._timeout_seconds)
+        self._subscriptions: set[RabbitmqSubscription] = set()
+        self._declarer: Declarer
+
+    async def open(self) -> None:
+        """Declare the exchanges and shared queues."""
+        self._declarer = Declarer(self._consuming, await self._channel(), self._durable_type)
+        await self._declarer.exchanges()
+        for queue in SHARED_QUEUES:
+            await self._declarer.queue(queue)
+        await self._publisher.open()
+
+    async def close(self) -> None:
+        """Abandon what still consumes, and let what is in flight go out."""
+        for subscription in self._subscriptions:
+            await subscription.abandon()
+        await self._publisher.close()
+
+    @property
+    def durable(self) -> bool:
+        """RabbitMQ keeps waiting messages on disk."""
+        return True
+
+    @property
+    def connected(self) -> bool:
+        """Whether publishing would go out now."""
+        return self._publisher.connected
+
+    async def publish(self, message: Message) -> None:
+        """Send a message by its route."""
+        send = self._publisher.kept if ROUTES[type(message)].kept else self._publisher.unkept
+        await send(encode(message), routing_key(message), priority_of(message))
+
+    async def declare(self, queue: Queue) -> None:
+        """Make sure the queue exists."""
+        async with away_when_failing(self._timeout_seconds):
+            await self._declarer.queue(queue)
+
+    async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
+        """Hand the queue's messages to the handler, on a channel of the subscription's own."""
+        subscription = RabbitmqSubscription(queue, handler, self._publisher, self._timeout_seconds)
+        async with away_when_failing(self._timeout_seconds):
+            await self._declarer.check(queue)
+            channel = await self._channel()
+            await channel.set_qos(prefetch_count=prefetch)
+            await subscription.start(channel, await declare_on(channel, queue, self._durable_type))
+        self._subscriptions = {known for known in self._subscriptions if not known.ended} | {subscription}
+        return subscription
+
+    async def depth(self, queue: Queue) -> int:
+        """How many messages wait in the queue."""
+        async with away_when_failing(self._timeout_seconds):
+            return await self._declarer.depth(queue)
+
+    async def _channel(self) -> AbstractRobustChannel:
+        channel: Any = await self._consuming.channel(publisher_confirms=False)
+        return channel  # type: ignore[no-any-return]
