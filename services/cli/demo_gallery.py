@@ -58,7 +58,7 @@ async def _shown(console: Console, piece: Piece, stub: "SchedulerAsyncStub") -> 
         try:
             return await piece(stub)
         except AioRpcError as error:
-            return Finding(False, [f"{error.code().name}: {error.details()}"])
+            return Finding(right=False, lines=[f"{error.code().name}: {error.details()}"])
 
 
 async def _pi_in_python(stub: "SchedulerAsyncStub") -> Finding:

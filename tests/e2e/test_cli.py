@@ -1,0 +1,129 @@
+"""The real command line, in processes of its own, against a real `taskandgo up`."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "services.cli.main")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+async def start(*words: str, server: str = "") -> Process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TASKANDGO_SERVER": server, "LOG_LEVEL": "error"}
+    return await asyncio.create_subprocess_exec(*COMMAND, *words, stdout=PIPE, stderr=PIPE, env=environment)
+
+
+@pytest.fixture(scope="session")
+async def server(tmp_path_factory):
+    data = str(tmp_path_factory.mktemp("up") / "tasks.db")
+    any_port = [word for option in ("--grpc", "--http", "--metrics") for word in (option, "127.0.0.1:0")]
+    up = await start("up", "--data", data, *any_port)
+    assert up.stdout is not None
+    seen = b""
+    while not (found := re.search(rb"gRPC +(\S+)", seen)):
+        line = await asyncio.wait_for(up.stdout.readline(), 30)
+        assert line, (await up.communicate())[1].decode()
+        seen += line
+    yield found[1].decode()
+    up.send_signal(signal.SIGTERM)
+    _, err = await up.communicate()
+    assert up.returncode == 0, err.decode()
+
+
+@pytest.fixture
+def cli(server):
+    async def call(*words: str) -> Ended:
+        process = await start(*words, server=server)
+        out, err = await process.communicate()
+        return Ended(process.returncode or 0, out.decode(), err.decode())
+
+    return call
+
+
+async def test_run_gives_the_output_and_the_exit_code_of_the_code(cli):
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
+    ended = await cli("run", "-c", code)
+    assert (ended.code, ended.out) == (7, "out\n")
+    assert ended.err.startswith("err\n")
+
+
+async def test_run_gives_the_timeout_its_own_exit_code(cli):
+    ended = await cli("run", "--timeout", "0.3", "-c", "import time; time.sleep(30)")
+    assert ended.code == 124
+
+
+async def test_run_feeds_stdin_from_a_file(cli, tmp_path):
+    (tmp_path / "input").write_text("one two\nthree\n")
+    ended = await cli("run", str(ROOT / "examples/reads_stdin.py"), "--stdin", str(tmp_path / "input"))
+    assert (ended.code, ended.out) == (0, "2 lines, 3 words\n")
+
+
+async def test_interrupting_run_cancels_the_task(cli, server):
+    code = "import time; print('begun', flush=True); time.sleep(60)"
+    process = await start("run", "--id", "cli_interrupted", "-c", code, server=server)
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 30) == b"begun\n"
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "cancelled task cli_interrupted" in err.decode()
+    task = json.loads((await cli("get", "cli_interrupted", "--json")).out)
+    assert task["state"] == "TASK_STATE_CANCELLED"
+
+
+async def test_submit_get_list_and_watch_speak_of_the_same_task(cli):
+    assert (await cli("submit", "--id", "cli_task", "--label", "of=cli", "-c", "print('hi')")).out == "cli_task\n"
+    watched = await cli("watch", "cli_task")
+    assert (watched.code, watched.out) == (0, "hi\n")
+    assert "cli_task succeeded" in watched.err
+    assert "hi" in (await cli("get", "cli_task")).out
+    listed = [json.loads(line) for line in (await cli("list", "--label", "of=cli", "--json")).out.splitlines()]
+    assert [task["task_id"] for task in listed] == ["cli_task"]
+    assert "cli_task" in (await cli("list", "--state", "succeeded")).out
+
+
+async def test_cancelling_a_finished_task_says_that_it_had_finished(cli):
+    await cli("submit", "--wait", "--id", "cli_done", "-c", "pass")
+    ended = await cli("cancel", "cli_done", "--json")
+    assert ended.code == 0
+    assert json.loads(ended.out)["state"] == "TASK_STATE_SUCCEEDED"
+
+
+async def test_a_refused_task_names_the_field_and_exits_with_3(cli):
+    ended = await cli("submit", "--id", "no spaces allowed", "-c", "pass")
+    assert ended.code == 3
+    assert "task_id" in ended.err
+    assert "Traceback" not in ended.err
+
+
+async def test_an_unknown_task_exits_with_4(cli):
+    for command in ("get", "watch", "cancel"):
+        assert (await cli(command, "cli_nobody")).code == 4
+
+
+async def test_no_server_exits_with_69_and_says_how_to_start_one():
+    process = await start("list", server="127.0.0.1:1")
+    _, err = await process.communicate()
+    assert process.returncode == 69
+    assert "taskandgo up" in err.decode()
+
+
+async def test_the_demo_finds_every_answer_right():
+    process = await start("demo")
+    out, err = await process.communicate()
+    assert process.returncode == 0, out.decode() + err.decode()
