@@ -325,6 +325,28 @@ async def test_consuming_and_publishing_go_on_after_every_connection_was_cut(
     await ear.stop()
 
 
+async def test_a_handler_outlives_the_connection_its_delivery_came_on(
+    rabbitmq: Broker, rabbitmq_url: str, queue: Queue
+) -> None:
+    collected, go_on, ended = Collected(), asyncio.Event(), []
+
+    async def hold(delivery: Delivery) -> Disposition:
+        await collected(delivery)
+        await go_on.wait()
+        ended.append(delivery)
+        return Ack()
+
+    work = await rabbitmq.consume(queue, hold, prefetch=1)
+    await rabbitmq.publish(chunk(queue))
+    await collected.wait_for(1)
+    await asyncio.to_thread(NODES[rabbitmq_url].control, "close_all_connections", "a test cuts them")
+    await collected.wait_for(2)
+    go_on.set()
+    await work.stop()
+    assert [delivery.redelivered for delivery in ended] == [False, True]
+    assert await rabbitmq.depth(queue) == 0
+
+
 async def _publish_until_confirmed(broker: Broker, message: Message) -> None:
     while True:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
@@ -22,7 +23,15 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 CONTROL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
 IMAGE = "rabbitmq:4.3-management"
 #: For the tests that stop and start a node: how to reach the one behind an address.
-NODES: dict[str, "PrivateNode"] = {}
+NODES: dict[str, "Controlled"] = {}
+
+
+class Controlled(Protocol):
+    """A broker that takes rabbitmqctl commands."""
+
+    def control(self, *arguments: str) -> str:
+        """Run one rabbitmqctl command and return what it printed."""
+        ...
 
 
 @contextmanager
@@ -63,7 +72,23 @@ def _container() -> Iterator[str]:
 
     with RabbitMqContainer(IMAGE) as server:
         port = server.get_exposed_port(5672)
-        yield f"amqp://guest:guest@{server.get_container_host_ip()}:{port}/"
+        url = f"amqp://guest:guest@{server.get_container_host_ip()}:{port}/"
+        NODES[url] = ContainerNode(server)
+        yield url
+        NODES.pop(url)
+
+
+@dataclass
+class ContainerNode:
+    """A node in a container."""
+
+    container: Any
+
+    def control(self, *arguments: str) -> str:
+        """Run one rabbitmqctl command and return what it printed."""
+        done = self.container.exec(["rabbitmqctl", "--quiet", *arguments])
+        assert done.exit_code == 0, done.output
+        return str(done.output)
 
 
 @dataclass
