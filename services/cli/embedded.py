@@ -1,5 +1,6 @@
 """All four services in one process, on one in-memory broker and one store; everything drains with the context."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -54,8 +55,13 @@ def load_all(wanted: Wanted) -> AllSettings:
     both = broker | {"store_url": wanted.store_url}
     return AllSettings(
         load(IngestSettings, **both, **_given(ingest_grpc_listen=wanted.grpc, ingest_http_listen=wanted.http)),
-        load(DispatcherSettings, **both, dispatcher_http_listen=""),
-        load(RunnerSettings, **broker, runner_http_listen="", **_given(runner_slots=wanted.slots)),
+        load(DispatcherSettings, **both, dispatcher_http_listen=_listen("DISPATCHER_HTTP_LISTEN")),
+        load(
+            RunnerSettings,
+            **broker,
+            runner_http_listen=_listen("RUNNER_HTTP_LISTEN"),
+            **_given(runner_slots=wanted.slots),
+        ),
         load(MonitorSettings, **both, **_given(monitor_http_listen=wanted.metrics)),
     )
 
@@ -72,6 +78,11 @@ async def embedded(settings: AllSettings) -> AsyncIterator[Addresses]:
         await stack.enter_async_context(serve_runner(settings.runner, broker))
         ingest = await stack.enter_async_context(serve_ingest(settings.ingest, broker, store))
         yield Addresses(ingest.grpc_address, ingest.http_address, monitor.http_address)
+
+
+def _listen(variable: str) -> str:
+    # The monitor already says how this process is; a second and third port have to be asked for.
+    return os.environ.get(variable, "")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Promises: errors are messages, not tracebacks; exit codes mean what exit_codes.p
 """
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -35,15 +36,19 @@ app = typer.Typer(
 )
 
 EVERYDAY = "Tasks"
+EMBEDDED = "Everything in one process"
 SERVICES = "Services"
 
-for command in (run, submit, get, watch, cancel):
-    app.command(rich_help_panel=EVERYDAY)(command)
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    EVERYDAY: (run, submit, get, watch, cancel),
+    EMBEDDED: (up, demo),
+    SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate),
+}
+
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 app.command("list", rich_help_panel=EVERYDAY)(list_tasks)
-for command in (up, demo):
-    app.command(rich_help_panel="Everything in one process")(command)
-for command in (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate):
-    app.command(rich_help_panel=SERVICES)(command)
 
 
 def main() -> None:

@@ -6,10 +6,24 @@ from typing import Annotated
 
 import typer
 
-from taskandgo.words import LANGUAGES, Priority, Strategy, TaskState
+from taskandgo.words import Priority, Strategy, TaskState
 
-PriorityWord = StrEnum("PriorityWord", [(p.name, p.word) for p in Priority])
-LanguageWord = StrEnum("LanguageWord", [(name.upper(), name) for name in LANGUAGES])
+
+class PriorityWord(StrEnum):
+    """Priority by the words people use; Typer wants choices as an enumeration of texts."""
+
+    LOW = Priority.LOW.word
+    NORMAL = Priority.NORMAL.word
+    HIGH = Priority.HIGH.word
+    CRITICAL = Priority.CRITICAL.word
+
+
+class LanguageWord(StrEnum):
+    """The languages, for the same reason."""
+
+    PYTHON = "python"
+    GO = "go"
+
 
 Server = Annotated[
     str, typer.Option("--server", envvar="TASKANDGO_SERVER", metavar="HOST:PORT", help="Where ingest listens.")

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -26,5 +26,4 @@ OPTIONS = [
 async def connect(server: str) -> "AsyncIterator[SchedulerAsyncStub]":
     """The API at host:port; calls fail with UNAVAILABLE at once while nobody listens there."""
     async with grpc.aio.insecure_channel(server, options=OPTIONS) as channel:
-        # The async stub exists for type checkers only.
-        yield cast("SchedulerAsyncStub", scheduler_pb2_grpc.SchedulerStub(channel))
+        yield scheduler_pb2_grpc.SchedulerStub(channel)

@@ -6,14 +6,20 @@ import typer
 from services.cli.asked_task import AskedTask
 from services.cli.exit_codes import exit_code_of
 from services.cli.live_output import LiveOutput
-from services.cli.options import LanguageWord, pairs
+from services.cli.options import LanguageWord, PriorityWord, pairs
 from taskandgo.api import scheduler_pb2 as api
+from taskandgo.words import LANGUAGES, Priority
 
 
 def test_the_file_ending_says_the_language(tmp_path):
     path = tmp_path / "code.go"
     path.write_text("package main")
     assert AskedTask(file=str(path), code=None).to_message().data == "go:package main"
+
+
+def test_the_choices_are_the_words_of_the_product():
+    assert list(PriorityWord) == [priority.word for priority in Priority]
+    assert list(LanguageWord) == list(LANGUAGES)
 
 
 def test_code_without_a_file_is_python_unless_said_otherwise():
