@@ -10,6 +10,7 @@ import pytest
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition, Reject, Requeue
 from taskandgo.broker.connect import open_broker
 from taskandgo.broker.handling import decoded
+from taskandgo.broker.rabbitmq_queues import queue_type
 from taskandgo.broker.topology import DEAD_LETTER, Queue, listener, runner_chunk_ready
 from taskandgo.errors import AwayError, BrokerAwayError, QueueMismatchError, UnroutableError
 from taskandgo.messages import ChunkOutput, ChunkReady, Message, TaskSubmitted, decode
@@ -371,3 +372,33 @@ async def test_a_broker_that_does_not_confirm_is_away(rabbitmq: Broker, rabbitmq
     async with asyncio.timeout(30):
         await _publish_until_confirmed(rabbitmq, chunk(queue))
     assert await rabbitmq.depth(queue) >= 1
+
+
+async def test_quorum_queues_carry_messages_where_they_are_asked_for(rabbitmq_url: str, queue: Queue) -> None:
+    node = NODES[rabbitmq_url]
+    await asyncio.to_thread(node.control, "add_vhost", "quorum")
+    await asyncio.to_thread(node.control, "set_permissions", "-p", "quorum", "guest", ".*", ".*", ".*")
+    settings = BrokerSettings(broker_url=f"{rabbitmq_url}quorum", broker_queue_type="quorum")
+    async with open_broker(settings) as broker:
+        await broker.declare(queue)
+        await broker.publish(chunk(queue, 5))
+        collected = Collected()
+        subscription = await broker.consume(queue, collected, prefetch=1)
+        await collected.wait_for(1)
+        await subscription.stop()
+        assert order(collected) == [5]
+
+
+@pytest.mark.parametrize(
+    ("setting", "version", "expected"),
+    [
+        ("auto", "3.10.8", "classic"),
+        ("auto", "4.0.5", "classic"),
+        ("auto", "4.3.0", "quorum"),
+        ("auto", "5.0.0", "quorum"),
+        ("classic", "4.3.6", "classic"),
+        ("quorum", "4.0.5", "quorum"),
+    ],
+)
+def test_the_queue_type_follows_the_version_unless_set(setting: str, version: str, expected: str) -> None:
+    assert queue_type(setting, version) == expected
