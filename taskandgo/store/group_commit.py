@@ -1,0 +1,48 @@
+"""Many callers, one commit: what is submitted while a flush runs goes together in the next one.
+
+Promises: a caller is answered after its own item is committed; a failed flush fails its own items only; a
+caller that gives up takes nobody with it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Collects items and flushes them together, at most `largest` at a time."""
+
+    def __init__(self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], largest: int = 400) -> None:
+        self._flush = flush
+        self._largest = largest
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def submit(self, item: Item) -> Answer:
+        """The answer to the item, once it is committed."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, answer))
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_all())
+        return await answer
+
+    async def _flush_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
+            await self._flush_batch(batch)
+        self._flushing = None
+
+    async def _flush_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._flush([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - each caller gets the error
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        for (_, answer), said in zip(batch, answers, strict=True):
+            if not answer.done():
+                answer.set_result(said)

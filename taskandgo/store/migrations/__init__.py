@@ -1,0 +1,1 @@
+"""The schema's history, applied by taskandgo/store/migrate.py through Alembic."""
