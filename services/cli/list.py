@@ -50,4 +50,4 @@ async def _pages(stub: "SchedulerAsyncStub", request: "ListTasksRequest", limit:
         request.page_token = page.next_page_token
         if not page.next_page_token:
             break
-    return found
+    return found[:limit]
