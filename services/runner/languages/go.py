@@ -1,0 +1,88 @@
+"""Go: compiled and linked in a box of its own, against the prepared standard library; the binary comes out on stdout.
+
+Promises: the same source is compiled once while it stays in the cache, also when many chunks ask at once.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from pathlib import Path
+
+from services.runner.languages.go_toolchain import GoToolchain, prepare_go
+from services.runner.languages.language import Program, Refused
+from services.runner.sandbox.box import Box, BoxJob, EndedBy
+
+MIB = 1024 * 1024
+LARGEST_BINARY = 128 * MIB
+CACHE_BYTES = 256 * MIB
+#: fd 3 keeps the compiler's own words away from stdout, which carries the binary.
+SCRIPT = (
+    "set -e; exec 3>&1 1>&2; "
+    '"$0/compile" -p main -complete -importcfg "$1/compile.cfg" -pack -o /tmp/main.a main.go; '
+    '"$0/link" -importcfg "$1/link.cfg" -s -w -buildmode=exe -o /tmp/main /tmp/main.a; '
+    "cat /tmp/main >&3"
+)
+
+
+class Go:
+    """The language Go."""
+
+    def __init__(self, box: Box, cache: Path, compile_timeout_seconds: float) -> None:
+        self._box = box
+        self._cache = cache
+        self._timeout_seconds = compile_timeout_seconds
+        self._preparing: asyncio.Task[GoToolchain] | None = None
+        self._builds: OrderedDict[bytes, asyncio.Task[Program | Refused]] = OrderedDict()
+
+    async def prepare(self) -> None:
+        """Find the toolchain, and compile the standard library once."""
+        await self._toolchain()
+
+    async def build(self, code: str) -> Program | Refused:
+        """The program, or the compiler's text."""
+        toolchain = await self._toolchain()
+        key = hashlib.sha256(f"{toolchain.version}\0{code}".encode()).digest()
+        building = self._builds.get(key)
+        if building is None:
+            building = asyncio.get_running_loop().create_task(self._compile(toolchain, code))
+            self._builds[key] = building
+        self._builds.move_to_end(key)
+        # Shielded: a chunk that is cancelled takes the build from nobody else.
+        built = await asyncio.shield(building)
+        self._forget_oldest()
+        return built
+
+    async def _toolchain(self) -> GoToolchain:
+        if self._preparing is None or (self._preparing.done() and self._preparing.exception()):
+            self._preparing = asyncio.get_running_loop().create_task(prepare_go(self._cache))
+        return await asyncio.shield(self._preparing)
+
+    async def _compile(self, toolchain: GoToolchain, code: str) -> Program | Refused:
+        tools = next((toolchain.root / "pkg" / "tool").glob("*_*"))
+        job = BoxJob(
+            argv=("/bin/sh", "-c", SCRIPT, str(tools), str(toolchain.library)),
+            files={"main.go": code.encode()},
+            read_only=(str(tools), str(toolchain.library)),
+            env={"GOGC": "off", "GOMAXPROCS": "1", "PATH": "/usr/bin:/bin", "GOROOT": str(toolchain.root)},
+            timeout_seconds=self._timeout_seconds,
+            keep_bytes=LARGEST_BINARY,
+            output_limit_bytes=LARGEST_BINARY,
+        )
+        end = await self._box.run(job)
+        if end.ended_by is not EndedBy.EXIT or end.exit_code != 0:
+            return Refused(end, end.stderr.data[:MIB].replace(b"/work/", b""))
+        return Program(argv=("./main",), files={"main": end.stdout.data}, compile_seconds=end.wall_seconds)
+
+    def _forget_oldest(self) -> None:
+        done = [key for key, building in self._builds.items() if building.done()]
+        sizes = {key: _size(self._builds[key].result()) for key in done}
+        total = sum(sizes.values())
+        for key in done[:-1]:
+            if total <= CACHE_BYTES:
+                return
+            total -= sizes[key]
+            del self._builds[key]
+
+
+def _size(built: Program | Refused) -> int:
+    return len(built.text) if isinstance(built, Refused) else sum(map(len, built.files.values()))

@@ -1,0 +1,113 @@
+"""Wires the runner: settings and broker in; a proved box, its pool's queue and heartbeats running."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from services.runner.execute_chunk import ExecuteChunk
+from services.runner.languages.language import Language, MissingToolError
+from services.runner.languages.languages import make_languages
+from services.runner.on_chunk_ready import OnChunkReady
+from services.runner.on_task_cancelled import OnTaskCancelled
+from services.runner.running_chunks import RunningChunks
+from services.runner.sandbox.bubblewrap import open_box
+from services.runner.send_heartbeats import SendHeartbeats
+from services.runner.settings import RunnerSettings
+from taskandgo.broker.broker import Broker, Subscription
+from taskandgo.broker.connect import open_broker
+from taskandgo.broker.handling import decoded
+from taskandgo.broker.topology import listener, runner_chunk_ready
+from taskandgo.clock import SystemClock
+from taskandgo.lifecycle import until_stopped
+from taskandgo.messages import ChunkReady, TaskCancelled
+from taskandgo.rpc.http_server import serve_http
+from taskandgo.rpc.ops_routes import ops_routes
+from taskandgo.settings import load
+from taskandgo.telemetry.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerService:
+    """A running runner; `http_address` is empty when it serves no HTTP."""
+
+    http_address: str
+
+
+@asynccontextmanager
+async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[RunnerService]:
+    """Run a runner; leaving the context lets running chunks finish, and hands back the rest."""
+    box = await open_box(settings.runner_work_bytes)
+    languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
+    heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box.isolation, clock)
+    on_chunk_ready = OnChunkReady(
+        broker,
+        ExecuteChunk(box, languages, settings),
+        running,
+        asyncio.Semaphore(settings.runner_slots),
+        settings.runner_name,
+        clock,
+    )
+    async with AsyncExitStack() as stack:
+        for background in (heartbeats.for_ever(), _prepare(languages)):
+            stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
+        address = await _serve_ops(stack, settings, broker)
+        cancelled = listener(f"runner.task-cancelled.{settings.runner_name}", "task.cancelled")
+        told = await broker.consume(cancelled, decoded(OnTaskCancelled(running), TaskCancelled), prefetch=100)
+        stack.push_async_callback(told.stop)
+        queue = runner_chunk_ready(settings.runner_pool)
+        taking = await broker.consume(queue, decoded(on_chunk_ready, ChunkReady), prefetch=settings.runner_slots)
+        stack.push_async_callback(_drain, taking, heartbeats, settings.runner_drain_seconds)
+        yield RunnerService(address)
+
+
+async def _prepare(languages: dict[str, Language]) -> None:
+    for name, language in languages.items():
+        try:
+            await language.prepare()
+            log.info("language.prepared", language=name)
+        except MissingToolError as error:
+            log.warning("language.missing", language=name, error=str(error))
+
+
+async def _drain(taking: Subscription, heartbeats: SendHeartbeats, seconds: float) -> None:
+    heartbeats.draining = True
+    await heartbeats.once()
+    try:
+        async with asyncio.timeout(seconds):
+            await taking.stop()
+    except TimeoutError:
+        log.warning("runner.handed_back", chunks=len(heartbeats.running))
+        await taking.abandon()
+
+
+async def _stop(background: asyncio.Task[None]) -> None:
+    background.cancel()
+    await asyncio.gather(background, return_exceptions=True)
+
+
+async def _serve_ops(stack: AsyncExitStack, settings: RunnerSettings, broker: Broker) -> str:
+    if not settings.runner_http_listen:
+        return ""
+
+    async def ready() -> dict[str, bool]:
+        return {"broker": broker.connected}
+
+    app = Starlette(routes=ops_routes(ready, CollectorRegistry()))
+    return await stack.enter_async_context(serve_http(app, settings.runner_http_listen))
+
+
+async def main() -> None:
+    """Run a runner as a process of its own until it is told to stop."""
+    settings = load(RunnerSettings)
+    configure_logs(settings, "runner")
+    async with open_broker(settings) as broker, serve(settings, broker):
+        log.info("runner.started", runner=settings.runner_name, pool=settings.runner_pool, slots=settings.runner_slots)
+        await until_stopped()
+        log.info("runner.draining")

@@ -1,0 +1,59 @@
+"""Reads a job's output from a pipe, in the event loop: keeps the beginning, counts the rest.
+
+Promises: the pipe is always drained to its end, so the job never stands still for a slow reader; memory is
+bounded by `keep_bytes`.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from services.runner.sandbox.box import Captured
+
+READ_BYTES = 64 * 1024
+
+
+class OutputReader:
+    """Owns the reading end of a pipe until everybody has closed the writing end."""
+
+    def __init__(self, fd: int, keep_bytes: int, kept: Callable[[int, bytes], None], read: Callable[[int], None]):
+        self._fd = fd
+        self._keep_bytes = keep_bytes
+        self._kept = kept
+        self._read = read
+        self._data = bytearray()
+        self._total = 0
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        os.set_blocking(fd, False)
+        self._loop.add_reader(fd, self._readable)
+
+    @property
+    def captured(self) -> Captured:
+        """What has come so far."""
+        return Captured(bytes(self._data), self._total)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            self._take(data)
+        else:
+            self._end()
+
+    def _take(self, data: bytes) -> None:
+        kept = data[: max(0, self._keep_bytes - self._total)]
+        offset = self._total
+        self._total += len(data)
+        if kept:
+            self._data += kept
+            self._kept(offset, kept)
+        self._read(len(data))
+
+    def _end(self) -> None:
+        self._loop.remove_reader(self._fd)
+        os.close(self._fd)
+        if not self.ended.done():
+            self.ended.set_result(None)

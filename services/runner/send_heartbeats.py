@@ -1,0 +1,44 @@
+"""Runs on a timer: tells everyone that this runner is alive, what it can do and how busy it is."""
+
+import asyncio
+from dataclasses import dataclass
+
+from services.runner.running_chunks import RunningChunks
+from services.runner.settings import RunnerSettings
+from taskandgo.broker.broker import Broker
+from taskandgo.clock import Clock
+from taskandgo.messages import RunnerHeartbeat
+
+
+@dataclass(slots=True)
+class SendHeartbeats:
+    """Publishes RunnerHeartbeat."""
+
+    broker: Broker
+    settings: RunnerSettings
+    running: RunningChunks
+    languages: list[str]
+    isolation: str
+    clock: Clock
+    draining: bool = False
+
+    async def for_ever(self) -> None:
+        """One now, and one each interval."""
+        while True:
+            await self.once()
+            await asyncio.sleep(self.settings.runner_heartbeat_seconds)
+
+    async def once(self) -> None:
+        """Publish one."""
+        await self.broker.publish(
+            RunnerHeartbeat(
+                runner=self.settings.runner_name,
+                pool=self.settings.runner_pool,
+                slots=self.settings.runner_slots,
+                busy=len(self.running),
+                languages=self.languages,
+                isolation=self.isolation,
+                sent_at=self.clock.now(),
+                draining=self.draining,
+            )
+        )

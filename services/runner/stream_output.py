@@ -1,0 +1,68 @@
+"""Publishes what a chunk writes while it runs, in blocks; a chunk that ends within 50 ms sends none.
+
+Promises: blocks of a stream come in order; what was not sent is in the result.
+"""
+
+import asyncio
+
+from taskandgo.broker.broker import Broker
+from taskandgo.messages import ChunkOutput, ChunkReady
+from taskandgo.words import Stream
+
+FLUSH_SECONDS = 0.05
+BLOCK_BYTES = 64 * 1024
+
+
+class StreamOutput:
+    """Collects one attempt's output and publishes it."""
+
+    def __init__(self, broker: Broker, chunk: ChunkReady) -> None:
+        self._broker = broker
+        self._chunk = chunk
+        self._unsent: dict[Stream, bytearray] = {stream: bytearray() for stream in Stream}
+        self._offsets = dict.fromkeys(Stream, 0)
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
+
+    def __call__(self, stream: Stream, offset: int, data: bytes) -> None:
+        """Take a block that was written."""
+        del offset
+        self._unsent[stream] += data
+        if len(self._unsent[stream]) >= BLOCK_BYTES:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+
+    async def close(self) -> None:
+        """Send no more; return when what is being sent is out."""
+        if self._timer:
+            self._timer.cancel()
+        if self._sending:
+            await self._sending
+
+    def _flush(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        blocks = [self._block(stream) for stream in Stream if self._unsent[stream]]
+        self._sending = asyncio.get_running_loop().create_task(self._send(self._sending, blocks))
+
+    def _block(self, stream: Stream) -> ChunkOutput:
+        data, offset = bytes(self._unsent[stream]), self._offsets[stream]
+        self._unsent[stream].clear()
+        self._offsets[stream] += len(data)
+        chunk = self._chunk
+        return ChunkOutput(
+            task_id=chunk.task_id,
+            chunk_index=chunk.chunk_index,
+            attempt=chunk.attempt,
+            stream=stream,
+            offset=offset,
+            data=data,
+        )
+
+    async def _send(self, before: asyncio.Task[None] | None, blocks: list[ChunkOutput]) -> None:
+        if before:
+            await before
+        for block in blocks:
+            await self._broker.publish(block)
