@@ -1,0 +1,59 @@
+"""Every metric of the monitor, in one place. Labels are bounded: never an id, and an unknown language is `other`."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from taskandgo import __version__
+from taskandgo.words import LANGUAGES
+
+#: 10 ms to 2 h: a short task's whole life, and a long one's.
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
+
+
+def language_label(language: str) -> str:
+    """The language, if it is one we know."""
+    return language if language in LANGUAGES else "other"
+
+
+class Metrics:
+    """The metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.tasks_finished = Counter(
+            "taskandgo_tasks_finished",
+            "Tasks that reached a final state.",
+            ["state", "priority", "language"],
+            registry=registry,
+        )
+        self.queue_wait = Histogram(
+            "taskandgo_task_queue_wait_seconds",
+            "From accepted to the first chunk's start.",
+            ["priority"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.task_seconds = Histogram(
+            "taskandgo_task_seconds",
+            "From accepted to the final state.",
+            ["priority", "language"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.chunks_started = Counter(
+            "taskandgo_chunks_started", "Attempts that runners began.", ["priority", "language"], registry=registry
+        )
+        self.chunks_finished = Counter(
+            "taskandgo_chunks_finished", "Attempts that ended.", ["outcome", "language"], registry=registry
+        )
+        self.run_seconds = Histogram(
+            "taskandgo_chunk_run_seconds",
+            "Wall time of the code of one attempt.",
+            ["outcome", "language"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "taskandgo_dead_letters", "Messages that nobody could deal with.", ["queue"], registry=registry
+        )
+        build = Gauge("taskandgo_build_info", "The version that runs; always 1.", ["version"], registry=registry)
+        build.labels(__version__).set(1)

@@ -1,0 +1,23 @@
+"""Runs because an attempt ended: counts it, and how long its code ran."""
+
+from dataclasses import dataclass
+
+from services.monitor.metrics import Metrics, language_label
+from taskandgo.broker.broker import Ack, Delivery, Disposition
+from taskandgo.messages import ChunkFinished
+
+
+@dataclass(frozen=True, slots=True)
+class OnChunkFinished:
+    """Handles ChunkFinished."""
+
+    metrics: Metrics
+
+    async def __call__(self, message: ChunkFinished, delivery: Delivery) -> Disposition:
+        """Count it; what never ran has no run time."""
+        del delivery
+        labels = (message.result.outcome, language_label(message.language))
+        self.metrics.chunks_finished.labels(*labels).inc()
+        if seconds := message.result.usage.wall_seconds:
+            self.metrics.run_seconds.labels(*labels).observe(seconds)
+        return Ack()

@@ -1,0 +1,26 @@
+"""Runs because a task reached its final state: counts it, and how long it waited and took."""
+
+from dataclasses import dataclass
+
+from services.monitor.metrics import Metrics, language_label
+from taskandgo.broker.broker import Ack, Delivery, Disposition
+from taskandgo.messages import TaskFinished
+
+
+@dataclass(frozen=True, slots=True)
+class OnTaskFinished:
+    """Handles TaskFinished."""
+
+    metrics: Metrics
+
+    async def __call__(self, message: TaskFinished, delivery: Delivery) -> Disposition:
+        """Count it."""
+        del delivery
+        priority, language = message.priority.word, language_label(message.language)
+        self.metrics.tasks_finished.labels(message.state, priority, language).inc()
+        lasted = (message.finished_at - message.queued_at).total_seconds()
+        self.metrics.task_seconds.labels(priority, language).observe(lasted)
+        if message.started_at:
+            waited = (message.started_at - message.queued_at).total_seconds()
+            self.metrics.queue_wait.labels(priority).observe(waited)
+        return Ack()

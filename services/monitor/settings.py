@@ -1,0 +1,11 @@
+"""What the monitor can be told, by environment variables of the fields' names."""
+
+from pydantic import Field
+
+from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
+
+
+class MonitorSettings(BrokerSettings, StoreSettings, LogSettings):
+    """The monitor's settings."""
+
+    monitor_http_listen: str = Field("127.0.0.1:8081", description="host:port for /metrics, /livez and /readyz")
