@@ -1,0 +1,1 @@
+"""Measures the stack side by side with Celery and Dramatiq: `python -m bench`."""

@@ -1,0 +1,49 @@
+"""Shows what was measured: one table for people, or JSON."""
+
+import json
+import os
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.measure import Plan, Times
+
+
+def as_json(times: Mapping[str, Times], plan: Plan) -> str:
+    """Everything a program needs, single times included."""
+    return json.dumps(
+        {
+            "cores": os.cpu_count(),
+            "plan": {"tasks": plan.tasks, "singles": plan.singles, "rounds": plan.rounds},
+            "systems": {name: _numbers(taken) | {"seconds": taken.seconds} for name, taken in times.items()},
+        },
+        indent=2,
+    )
+
+
+def show(times: Mapping[str, Times], plan: Plan, first: str) -> None:
+    """Print the table; ratios are those of the system `first` to the row's."""
+    caption = f"{os.cpu_count()} cores; {plan.rounds} interleaved rounds of {plan.singles} single tasks and a burst"
+    table = Table(title="Hello, world in a sandbox", caption=f"{caption} of {plan.tasks}")
+    for heading in ("", "p50 ms", "p95 ms", "tasks/s", f"{first}: p50", f"{first}: tasks/s"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for name, taken in times.items():
+        table.add_row(name, *_row(taken, times.get(first)))
+    Console().print(table)
+
+
+def _numbers(taken: Times) -> dict[str, object]:
+    return {
+        "p50_ms": round(taken.percentile(50), 3),
+        "p95_ms": round(taken.percentile(95), 3),
+        "tasks_per_second": taken.rate and round(taken.rate, 1),
+        "bursts": [round(rate, 1) for rate in taken.rates],
+    }
+
+
+def _row(taken: Times, first: Times | None) -> list[str]:
+    p50, rate = taken.percentile(50), taken.rate
+    faster = f"{p50 / first.percentile(50):.2f} x faster" if first and first is not taken else ""
+    more = f"{first.rate / rate:.2f} x as many" if first and first.rate and rate and first is not taken else ""
+    return [f"{p50:.1f}", f"{taken.percentile(95):.1f}", f"{rate:.1f}" if rate else "", faster, more]
