@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from taskandgo.errors import SettingsError
+from taskandgo.settings import parse_listen
 
 GRACE_SECONDS = 5
 
@@ -28,14 +29,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.up.set()
-
-
-def parse_listen(listen: str) -> tuple[str, int]:
-    """Host and port of "host:port"; SettingsError if it is not that."""
-    host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdecimal():
-        raise SettingsError(f"{listen!r} is no host:port, as in 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
 
 
 @asynccontextmanager
