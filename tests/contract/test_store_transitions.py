@@ -1,0 +1,286 @@
+"""What every store promises its services, proved on SQLite and on PostgreSQL."""
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from taskandgo.errors import StoreAwayError
+from taskandgo.messages import ChunkFinished
+from taskandgo.store.connect import open_store
+from taskandgo.store.migrate import migrate
+from taskandgo.store.records import Acceptance, NewChunk, Recorded, Submission, TaskFilter
+from taskandgo.store.store import Store
+from taskandgo.task import AttemptResult, TaskSpec
+from taskandgo.words import Outcome, Priority, TaskState
+from tests.servers.postgres import private_postgres
+from tests.servers.rabbitmq import free_port
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+MAX_LOST = 2
+
+
+def settle(chunk_count: int, succeeded: int, failed: int) -> TaskState | None:
+    if succeeded + failed < chunk_count:
+        return None
+    return TaskState.FAILED if failed else TaskState.SUCCEEDED
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[Store]:
+    async with open_store(url) as opened:
+        yield opened
+
+
+def submission(
+    content: bytes = b"a", task_id: str = "", at: datetime = NOW, labels: dict[str, str] | None = None
+) -> Submission:
+    name = task_id or uuid4().hex
+    task = TaskSpec(
+        task_id=name, priority=Priority.NORMAL, language="python", code="1", queued_at=at, labels=labels or {}
+    )
+    return Submission(task=task, content_hash=content)
+
+
+async def opened(store: Store, chunk_count: int = 1) -> str:
+    item = submission()
+    await store.accept_task(item)
+    chunks = [NewChunk(chunk_index=index, chunk_count=chunk_count) for index in range(chunk_count)]
+    await store.open_chunks(item.task.task_id, chunks)
+    return item.task.task_id
+
+
+def ended(
+    task_id: str, index: int = 0, attempt: int = 1, outcome: Outcome = Outcome.SUCCEEDED, stdout: bytes = b""
+) -> ChunkFinished:
+    return ChunkFinished(
+        task_id=task_id,
+        chunk_index=index,
+        attempt=attempt,
+        runner="r",
+        started_at=NOW,
+        finished_at=NOW + timedelta(seconds=1),
+        result=AttemptResult(outcome=outcome, exit_code=0, stdout=stdout),
+    )
+
+
+async def test_same_id_is_accepted_once_and_told_apart_by_content(store: Store) -> None:
+    item = submission()
+    assert await store.accept_task(item) is Acceptance.ACCEPTED
+    assert await store.accept_task(item) is Acceptance.SAME
+    assert await store.accept_task(submission(b"b", item.task.task_id)) is Acceptance.OTHER
+
+
+async def test_500_concurrent_accepts_are_all_kept(store: Store) -> None:
+    items = [submission() for _ in range(500)]
+    assert await asyncio.gather(*map(store.accept_task, items)) == [Acceptance.ACCEPTED] * 500
+
+
+async def test_a_batch_answers_for_duplicates_inside_it(store: Store) -> None:
+    first, other = submission(), submission()
+    different = submission(b"b", first.task.task_id)
+    answers = await store.accept_tasks([first, other, first, different])
+    assert answers == [Acceptance.ACCEPTED, Acceptance.ACCEPTED, Acceptance.SAME, Acceptance.OTHER]
+
+
+async def test_a_full_batch_may_carry_all_the_labels_it_is_allowed(store: Store) -> None:
+    labels = {f"key{number}": "value" for number in range(32)}
+    answers = await store.accept_tasks([submission(labels=labels) for _ in range(400)])
+    assert answers == [Acceptance.ACCEPTED] * 400
+
+
+async def test_outbox_holds_a_task_until_it_is_confirmed(store: Store) -> None:
+    item = submission(at=NOW - timedelta(days=9000))
+    await store.accept_task(item)
+    before = NOW - timedelta(days=8999)
+    assert await store.unconfirmed("task.submitted", 10, before) == [item.task]
+    await store.confirm_published(item.task.task_id, "task.submitted")
+    assert await store.unconfirmed("task.submitted", 10, before) == []
+
+
+async def test_opening_chunks_again_changes_nothing(store: Store) -> None:
+    task_id = await opened(store, 2)
+    await store.record_result(ended(task_id, 0), settle)
+    again = await store.open_chunks(task_id, [NewChunk(chunk_index=0, chunk_count=2)])
+    assert [(chunk.chunk_index, chunk.chunk_count, chunk.attempt) for chunk in again] == [(1, 2, 1)]
+    assert await store.open_chunks("unknown", [NewChunk(chunk_index=0, chunk_count=1)]) == []
+
+
+async def test_20_concurrent_duplicates_are_recorded_once(store: Store) -> None:
+    task_id = await opened(store)
+    answers = await asyncio.gather(*(store.record_result(ended(task_id), settle) for _ in range(20)))
+    assert sum(answer.kept for answer in answers) == 1
+    assert sum(answer.newly_finished for answer in answers) == 1
+    assert all(answer.finished and answer.finished.state is TaskState.SUCCEEDED for answer in answers)
+
+
+async def test_a_late_attempt_does_not_displace_the_present_one_in_the_same_commit(store: Store) -> None:
+    task_id = await opened(store)
+    await store.replace_lost(task_id, 0, 1, MAX_LOST)
+    late, present = await asyncio.gather(
+        store.record_result(ended(task_id, attempt=1, stdout=b"late"), settle),
+        store.record_result(ended(task_id, attempt=2, stdout=b"present"), settle),
+    )
+    assert (late.kept, present.kept) == (False, True)
+    record = await store.get_task(task_id)
+    assert record is not None
+    assert record.result is not None
+    assert (record.result.stdout, record.attempt) == (b"present", 2)
+
+
+async def test_output_keeps_its_bytes_in_chunk_order_and_a_failure_tells(store: Store) -> None:
+    task_id, block = await opened(store, 2), bytes(range(256))
+    await store.record_result(ended(task_id, 0, outcome=Outcome.FAILED, stdout=block), settle)
+    recorded = await store.record_result(ended(task_id, 1, stdout=b"end"), settle)
+    assert recorded.finished is not None
+    assert (recorded.finished.state, recorded.finished.outcome) == (TaskState.FAILED, Outcome.FAILED)
+    record = await store.get_task(task_id)
+    assert record is not None
+    assert record.result is not None
+    assert record.result.stdout == block + b"end"
+    assert (record.chunks_succeeded, record.chunks_failed) == (1, 1)
+
+
+async def test_a_reason_with_nul_is_recorded(store: Store) -> None:
+    task_id = await opened(store)
+    message = ended(task_id)
+    result = AttemptResult(outcome=Outcome.FAILED, reason="a\0b")
+    nul = ChunkFinished(**{name: getattr(message, name) for name in message.__struct_fields__} | {"result": result})
+    assert (await store.record_result(nul, settle)).kept
+
+
+async def test_only_deaths_while_running_count_as_lost(store: Store) -> None:
+    task_id = await opened(store)
+    assert (await store.replace_lost(task_id, 0, 1, MAX_LOST)).attempt == 2
+    assert (await store.replace_lost(task_id, 0, 1, MAX_LOST)).attempt == 2
+    await store.start_chunk(task_id, 0, 2, "r", NOW)
+    assert (await store.replace_lost(task_id, 0, 1, MAX_LOST)).attempt is None
+    assert (await store.replace_lost(task_id, 0, 2, MAX_LOST)).attempt == 3
+    await store.start_chunk(task_id, 0, 3, "r", NOW)
+    assert (await store.replace_lost(task_id, 0, 3, MAX_LOST)).quarantined
+
+
+async def test_starting_makes_the_task_running_with_an_aware_instant(store: Store) -> None:
+    task_id = await opened(store)
+    await store.start_chunk(task_id, 0, 9, "r", NOW)
+    before = await store.get_task(task_id)
+    assert before is not None
+    assert before.state is TaskState.QUEUED
+    await store.start_chunk(task_id, 0, 1, "r", NOW)
+    record = await store.get_task(task_id)
+    assert record is not None
+    assert (record.state, record.started_at, record.queued_at) == (TaskState.RUNNING, NOW, NOW)
+    assert record.started_at is not None
+    assert record.started_at.utcoffset() == timedelta(0)
+
+
+async def test_cancelling_and_recording_at_once_leave_one_final_state(url: str, store: Store) -> None:
+    async with open_store(url) as second:
+        for _ in range(10):
+            task_id = await opened(store)
+            results: tuple[Recorded, object] = await asyncio.gather(
+                store.record_result(ended(task_id), settle), second.cancel_task(task_id, NOW)
+            )
+            record = await store.get_task(task_id)
+            assert record is not None
+            final = TaskState.SUCCEEDED if results[0].newly_finished else TaskState.CANCELLED
+            assert record.state is final
+            assert (await store.record_result(ended(task_id), settle)).kept is False
+
+
+async def test_cancelling_an_unknown_task_says_none_and_a_repeat_changes_nothing(store: Store) -> None:
+    assert await store.cancel_task("unknown", NOW) is None
+    task_id = await opened(store)
+    first = await store.cancel_task(task_id, NOW)
+    again = await store.cancel_task(task_id, NOW + timedelta(1))
+    assert first is not None
+    assert first == again
+    assert first.state is TaskState.CANCELLED
+    assert await store.open_chunks(task_id, [NewChunk(chunk_index=0, chunk_count=1)]) == []
+
+
+async def test_lists_filter_by_label_and_page_without_gaps(store: Store) -> None:
+    mark = uuid4().hex
+    items = [submission(at=NOW + timedelta(seconds=n // 2), labels={"mark": mark, "n": str(n)}) for n in range(7)]
+    await store.accept_tasks(items)
+    seen: list[str] = []
+    after = None
+    while page := await store.list_tasks(TaskFilter(labels={"mark": mark}, page_size=3, after=after)):
+        seen += [record.task_id for record in page]
+        after = (page[-1].queued_at, page[-1].task_id)
+    assert sorted(seen) == sorted(item.task.task_id for item in items)
+    one = await store.list_tasks(TaskFilter(labels={"mark": mark, "n": "4"}, states=[TaskState.QUEUED]))
+    assert [record.task_id for record in one] == [items[4].task.task_id]
+    late = TaskFilter(labels={"mark": mark}, queued_after=NOW + timedelta(seconds=1))
+    assert len(await store.list_tasks(late)) == 5
+
+
+async def test_unfinished_names_open_and_running_chunks(store: Store) -> None:
+    task_id = await opened(store, 2)
+    await store.start_chunk(task_id, 1, 1, "r", NOW)
+    found = {task.task.task_id: task for task in await store.unfinished("", 10_000)}[task_id]
+    assert ([chunk.chunk_index for chunk in found.chunks], found.running) == ([0, 1], frozenset({1}))
+    assert (await store.count_by_state())[TaskState.RUNNING] >= 1
+    assert all(waiting.oldest_queued_at.tzinfo for waiting in await store.waiting())
+
+
+async def test_a_caller_that_gives_up_harms_nobody(store: Store) -> None:
+    items = [submission() for _ in range(5)]
+    calls = [asyncio.ensure_future(store.accept_task(item)) for item in items]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert answers[1:] == [Acceptance.ACCEPTED] * 4
+
+
+async def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
+    with private_postgres() as postgres:
+        for address in (f"sqlite:///{tmp_path / 'fresh.db'}", postgres):
+            code = f"import asyncio; from taskandgo.store.migrate import migrate; asyncio.run(migrate({address!r}))"
+            processes = [await asyncio.create_subprocess_exec(sys.executable, "-c", code) for _ in range(5)]
+            assert await asyncio.gather(*(process.wait() for process in processes)) == [0] * 5
+            async with open_store(address) as store:
+                assert await store.accept_task(submission()) is Acceptance.ACCEPTED
+
+
+async def test_a_server_that_stops_is_away() -> None:
+    with ExitStack() as server:
+        async with open_store(server.enter_context(private_postgres())) as store:
+            await store.accept_task(submission())
+            server.close()
+            for _ in range(2):
+                with pytest.raises(StoreAwayError):
+                    await store.accept_task(submission())
+                with pytest.raises(StoreAwayError):
+                    await store.ping()
+
+
+async def test_an_unreachable_store_is_away(tmp_path: Path) -> None:
+    for address in (f"postgresql://postgres@127.0.0.1:{free_port()}/none", f"sqlite:///{tmp_path / 'no' / 'such.db'}"):
+        with pytest.raises(StoreAwayError):
+            await migrate(address)
+
+
+async def test_a_store_that_somebody_else_locks_is_not_corrupted(tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    async with open_store(f"sqlite:///{path}") as store:
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(store.accept_task(submission()))
+        await asyncio.sleep(0)
+        holder.execute("ROLLBACK")
+        holder.close()
+        assert await waiting is Acceptance.ACCEPTED
