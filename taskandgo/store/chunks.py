@@ -1,116 +1,121 @@
-"""Opening, starting and replacing chunks: each transition conditional, so that two dispatchers cannot both make it."""
+"""A chunk's way to its result: opened, started, replaced when its runner died; called by the dispatcher.
 
+Promises: each step may be repeated; the attempt number fences off whoever comes late.
+"""
+
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+import msgspec
+from sqlalchemy import Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskandgo.store.accept import decode_spec
+from taskandgo.store.locks import OPEN, lock_tasks, unfinished_chunks
 from taskandgo.store.records import NewChunk, OpenChunk, Replaced
-from taskandgo.store.statements import insert_new, rows_of, same
 from taskandgo.store.tables import chunk, task
-from taskandgo.words import OPEN_STATES, ChunkState, TaskState
+from taskandgo.task import TaskSpec
+from taskandgo.words import ChunkState, TaskState
 
+Opening = tuple[str, Sequence[NewChunk]]
 Start = tuple[str, int, int, str, datetime]
+Loss = tuple[str, int, int, int]
+
+THIS_ATTEMPT = (
+    chunk.c.task_id == bindparam("of_task"),
+    chunk.c.chunk_index == bindparam("of_index"),
+    chunk.c.attempt == bindparam("of_attempt"),
+)
+START = (
+    update(chunk)
+    .where(*THIS_ATTEMPT, chunk.c.state == ChunkState.READY.value)
+    .values(state=ChunkState.RUNNING.value, runner=bindparam("by"), started_at=bindparam("at"))
+)
+START_TASK = (
+    update(task)
+    .where(task.c.task_id == bindparam("of_task"), task.c.state == TaskState.QUEUED.value)
+    .values(state=TaskState.RUNNING.value, started_at=func.coalesce(task.c.started_at, bindparam("at")))
+)
 
 
-async def open_chunks(
-    connection: AsyncConnection, items: Sequence[tuple[str, Sequence[NewChunk]]]
-) -> list[list[OpenChunk]]:
-    """Make the chunks of tasks that are open and have none; for each task its chunks that have not finished."""
-    counts = {task_id: new[0].chunk_count for task_id, new in items if new}
-    given = rows_of(task, [{"task_id": key, "chunk_count": count} for key, count in sorted(counts.items())])
-    statement = (
-        update(task)
-        .where(same(task, given, "task_id"), task.c.state.in_(OPEN_STATES))
-        .values(chunk_count=given.c.chunk_count)
-        .returning(task.c.task_id)
-    )
-    still_open = set(await connection.scalars(statement))
-    rows = {(task_id, n.chunk_index): n for task_id, new in items if task_id in still_open for n in new}
-    await insert_new(connection, chunk, [_new_row(*key) for key in sorted(rows)])
-    found = await connection.execute(
-        select(chunk.c.task_id, chunk.c.chunk_index, chunk.c.attempt)
-        .where(chunk.c.task_id.in_(still_open), chunk.c.state != ChunkState.FINISHED)
-        .order_by(chunk.c.chunk_index)
-    )
-    by_task: dict[str, list[OpenChunk]] = {}
-    for row in found:
-        one = OpenChunk(chunk_index=row.chunk_index, chunk_count=counts[row.task_id], attempt=row.attempt)
-        by_task.setdefault(row.task_id, []).append(one)
-    return [by_task.get(task_id, []) for task_id, _ in items]
+async def open_chunks(connection: AsyncConnection, openings: Sequence[Opening]) -> list[list[OpenChunk]]:
+    """Insert the chunks of open tasks that have none; for each opening, its chunks that have not finished."""
+    rows = await lock_tasks(connection, (task_id for task_id, _ in openings))
+    counts = {task_id: row.chunk_count for task_id, row in rows.items() if row.state in OPEN}
+    new = {task_id: chunks for task_id, chunks in openings if counts.get(task_id) == 0 and chunks}
+    if new:
+        await _insert(connection, new)
+        counts |= {task_id: len(chunks) for task_id, chunks in new.items()}
+    found = defaultdict(list)
+    for row in await unfinished_chunks(connection, counts):
+        found[row.task_id].append(
+            OpenChunk(chunk_index=row.chunk_index, chunk_count=counts[row.task_id], attempt=row.attempt)
+        )
+    return [found[task_id] for task_id, _ in openings]
+
+
+async def _insert(connection: AsyncConnection, new: dict[str, Sequence[NewChunk]]) -> None:
+    fresh = {"attempt": 1, "lost_count": 0, "state": ChunkState.READY.value, "runner": ""}
+    rows = [{"task_id": task_id, "chunk_index": c.chunk_index, **fresh} for task_id, cs in new.items() for c in cs]
+    await connection.execute(insert(chunk), rows)
+    counted = update(task).where(task.c.task_id == bindparam("of_task")).values(chunk_count=bindparam("count"))
+    await connection.execute(counted, [{"of_task": task_id, "count": len(cs)} for task_id, cs in new.items()])
 
 
 async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[None]:
-    """Chunks that are ready at this attempt are running, and their tasks too."""
-    unique = {start[:3]: start for start in starts}
-    names = ("task_id", "chunk_index", "attempt", "runner", "started_at")
-    given = rows_of(chunk, [dict(zip(names, unique[key], strict=True)) for key in sorted(unique)])
-    started = await connection.execute(
-        update(chunk)
-        .where(same(chunk, given, "task_id", "chunk_index", "attempt"), chunk.c.state == ChunkState.READY)
-        .values(state=ChunkState.RUNNING, runner=given.c.runner, started_at=given.c.started_at)
-        .returning(chunk.c.task_id, chunk.c.started_at)
-    )
-    first = {row.task_id: row.started_at for row in started}
-    if first:
-        rows = [{"task_id": key, "started_at": at} for key, at in sorted(first.items())]
-        given = rows_of(task, rows)
-        await connection.execute(
-            update(task)
-            .where(same(task, given, "task_id"), task.c.state == TaskState.QUEUED)
-            .values(state=TaskState.RUNNING, started_at=func.coalesce(task.c.started_at, given.c.started_at))
-        )
-    return [None for _ in starts]
-
-
-async def replace_lost(
-    connection: AsyncConnection, task_id: str, chunk_index: int, attempt: int, max_lost: int
-) -> Replaced:
-    """What follows the loss of an attempt; the death counts only if the chunk was running."""
-    row = await _locked(connection, task_id, chunk_index)
-    if row is None or row.state == ChunkState.FINISHED or row.task_state not in OPEN_STATES:
-        return Replaced()
-    if row.attempt == attempt + 1 and row.state == ChunkState.READY:
-        return Replaced(attempt=row.attempt, task=decode_spec(row.spec), chunk_count=row.chunk_count)
-    if row.attempt != attempt:
-        return Replaced()
-    died = int(row.state == ChunkState.RUNNING)
-    if died and row.lost_count + 1 >= max_lost:
-        return Replaced(quarantined=True)
-    await connection.execute(
-        update(chunk)
-        .where(chunk.c.task_id == task_id, chunk.c.chunk_index == chunk_index, chunk.c.attempt == attempt)
-        .values(attempt=attempt + 1, state=ChunkState.READY, lost_count=chunk.c.lost_count + died, started_at=None)
-    )
-    return Replaced(attempt=attempt + 1, task=decode_spec(row.spec), chunk_count=row.chunk_count)
-
-
-async def _locked(connection: AsyncConnection, task_id: str, chunk_index: int) -> Row[Any] | None:
-    statement = (
-        select(
-            chunk.c.attempt,
-            chunk.c.state,
-            chunk.c.lost_count,
-            task.c.state.label("task_state"),
-            task.c.spec,
-            task.c.chunk_count,
-        )
-        .join(task, task.c.task_id == chunk.c.task_id)
-        .where(chunk.c.task_id == task_id, chunk.c.chunk_index == chunk_index)
-        .with_for_update(of=chunk)
-    )
-    return (await connection.execute(statement)).first()
-
-
-def _new_row(task_id: str, chunk_index: int) -> dict[str, Any]:
-    return {
-        "task_id": task_id,
-        "chunk_index": chunk_index,
-        "attempt": 1,
-        "lost_count": 0,
-        "state": ChunkState.READY,
-        "runner": "",
+    """Chunks that are ready for the very attempt become running, and their tasks with them."""
+    rows = await lock_tasks(connection, (start[0] for start in starts))
+    current = {
+        (row.task_id, row.chunk_index, row.attempt)
+        for row in await unfinished_chunks(connection, (task_id for task_id, row in rows.items() if row.state in OPEN))
     }
+    wanted: list[dict[str, Any]] = [
+        {"of_task": task_id, "of_index": index, "of_attempt": attempt, "by": runner, "at": at}
+        for task_id, index, attempt, runner, at in starts
+        if (task_id, index, attempt) in current
+    ]
+    if wanted:
+        await connection.execute(START, wanted)
+        earliest = sorted(wanted, key=lambda start: start["at"])
+        await connection.execute(START_TASK, [{"of_task": start["of_task"], "at": start["at"]} for start in earliest])
+    return [None] * len(starts)
+
+
+async def replace_lost(connection: AsyncConnection, losses: Sequence[Loss]) -> list[Replaced]:
+    """For each lost attempt, what follows it."""
+    rows = await lock_tasks(connection, (loss[0] for loss in losses))
+    return [await _replace(connection, rows.get(loss[0]), loss) for loss in losses]
+
+
+async def _replace(connection: AsyncConnection, row: Row[Any] | None, loss: Loss) -> Replaced:
+    task_id, chunk_index, attempt, max_lost = loss
+    if row is None or row.state not in OPEN:
+        return Replaced()
+    found = [c for c in await unfinished_chunks(connection, [task_id]) if c.chunk_index == chunk_index]
+    if not found or found[0].attempt not in {attempt, attempt + 1}:
+        return Replaced()
+    running = found[0].state == ChunkState.RUNNING.value
+    if found[0].attempt == attempt:
+        if running and found[0].lost_count + 1 >= max_lost:
+            return Replaced(quarantined=True, chunk_count=row.chunk_count)
+        await _next_attempt(connection, task_id, chunk_index, attempt, died=int(running))
+    elif running:
+        return Replaced()
+    return Replaced(attempt=attempt + 1, task=await _spec(connection, task_id), chunk_count=row.chunk_count)
+
+
+async def _next_attempt(
+    connection: AsyncConnection, task_id: str, chunk_index: int, attempt: int, *, died: int
+) -> None:
+    fresh = {"attempt": attempt + 1, "state": ChunkState.READY.value, "runner": "", "started_at": None}
+    statement = update(chunk).where(*THIS_ATTEMPT, chunk.c.state != ChunkState.FINISHED.value)
+    await connection.execute(
+        statement.values(lost_count=chunk.c.lost_count + died, **fresh),
+        {"of_task": task_id, "of_index": chunk_index, "of_attempt": attempt},
+    )
+
+
+async def _spec(connection: AsyncConnection, task_id: str) -> TaskSpec:
+    spec = await connection.scalar(select(task.c.spec).where(task.c.task_id == task_id))
+    return msgspec.msgpack.decode(spec or b"", type=TaskSpec)

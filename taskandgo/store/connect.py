@@ -1,19 +1,21 @@
-"""Opens the store that an address names, its schema up to date."""
+"""Opens the store for as long as a service runs; its schema is brought up to date first."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from taskandgo.store.database import Database, make_engine
-from taskandgo.store.migrate import migrate_engine
+from taskandgo.store.database import Database
+from taskandgo.store.migrate import migrate
 from taskandgo.store.store import Store
 
 
 @asynccontextmanager
 async def open_store(url: str) -> AsyncIterator[Store]:
-    """The store; StoreAwayError if its database cannot be reached. Leaving the context closes it."""
-    engine = make_engine(url)
+    """The store at a `sqlite:///path` or `postgresql://…` address; leaving the context commits what is under way."""
+    await migrate(url)
+    database = Database(url)
+    store = Store(database)
     try:
-        await migrate_engine(engine)
-        yield Store(Database(engine))
+        yield store
     finally:
-        await engine.dispose()
+        await store.drain()
+        await database.close()

@@ -1,73 +1,94 @@
 """The connection to SQLite or PostgreSQL: transactions, and what counts as the store being away."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from sqlalchemy import event
+import asyncpg
+from sqlalchemy import Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from taskandgo.errors import StoreAwayError
+from taskandgo.errors import SettingsError, StoreAwayError
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 #: PostgreSQL's codes for a serialization failure and a deadlock: the same transaction succeeds when repeated.
 REPEATABLE = ("40001", "40P01")
 TRIES = 5
 CONNECT_SECONDS = 5
+#: What asyncpg raises past SQLAlchemy while it connects.
+LOST = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 
 Answer = TypeVar("Answer")
 
 
-def make_engine(url: str) -> AsyncEngine:
-    """An engine for a `sqlite://` or `postgresql://` address."""
+def make_engine(url: str, begin: str = "BEGIN IMMEDIATE", connections: int = 1) -> AsyncEngine:
+    """An engine for a `sqlite://` or `postgresql://` address; `begin` and `connections` count on SQLite only."""
     parsed = make_url(url)
-    driver = DRIVERS[parsed.get_backend_name()]
-    if parsed.get_backend_name() == "postgresql":
+    backend = parsed.get_backend_name()
+    if backend not in DRIVERS:
+        raise SettingsError(f"STORE_URL begins with {backend!r}; allowed are postgresql:// and sqlite:///")
+    parsed = parsed.set(drivername=DRIVERS[backend])
+    if backend == "postgresql":
         arguments = {"timeout": CONNECT_SECONDS, "command_timeout": 60}
         return create_async_engine(
-            parsed.set(drivername=driver), pool_size=8, max_overflow=8, pool_timeout=10, connect_args=arguments
+            parsed, pool_size=8, max_overflow=8, pool_timeout=10, pool_pre_ping=True, connect_args=arguments
         )
-    # One connection is one writer: SQLite has no more, and a second one would only wait for locks.
-    engine = create_async_engine(parsed.set(drivername=driver), poolclass=StaticPool)
+    engine = create_async_engine(
+        parsed, poolclass=AsyncAdaptedQueuePool, pool_size=connections, max_overflow=0, pool_timeout=60
+    )
     event.listen(engine.sync_engine, "connect", _tune_sqlite)
+    # The driver would begin at the first write only, and what was read before it could be out of date.
+    event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 
 class Database:
-    """Runs transactions, one at a time on SQLite."""
+    """Runs transactions; on SQLite, writes go over one connection, and reads over others."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._alone = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+    def __init__(self, url: str) -> None:
+        self._writer = make_engine(url)
+        alone = self._writer.dialect.name == "sqlite"
+        self._reader = make_engine(url, "BEGIN", connections=4) if alone else self._writer
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The work in one transaction, repeated if another one got in its way; StoreAwayError if it cannot be."""
-        for remaining in reversed(range(TRIES)):
-            try:
-                async with self._transaction() as connection:
-                    return await work(connection)
-            except DBAPIError as error:
-                if _is_away(error):
-                    raise StoreAwayError(f"the store is away: {error.orig}") from error
-                if not remaining or getattr(error.orig, "sqlstate", None) not in REPEATABLE:
-                    raise
-            except (OSError, TimeoutError, PoolTimeoutError) as error:
-                raise StoreAwayError(f"the store is away: {error}") from error
-        raise AssertionError("the last try returns or raises")
+        return await _run(self._writer, work)
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        if self._alone is None:
-            async with self._engine.begin() as connection:
-                yield connection
-        else:
-            async with self._alone, self._engine.begin() as connection:
-                yield connection
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        """The same for work that changes nothing."""
+        return await _run(self._reader, work)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+
+def insert_new(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An insert that leaves rows alone whose key is there; both databases say it alike, SQLAlchemy has one each."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+async def _run(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+    for remaining in reversed(range(TRIES)):
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        except DBAPIError as error:
+            if remaining and getattr(error.orig, "sqlstate", None) in REPEATABLE:
+                continue
+            if _is_away(error):
+                raise StoreAwayError(f"the store is away: {error.orig}") from error
+            raise
+        except (OSError, TimeoutError, PoolTimeoutError, *LOST) as error:
+            raise StoreAwayError(f"the store is away: {error}") from error
+    raise AssertionError("the last try returns or raises")
 
 
 def _is_away(error: DBAPIError) -> bool:
@@ -80,7 +101,8 @@ def _is_away(error: DBAPIError) -> bool:
 
 
 def _tune_sqlite(connection: object, _record: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

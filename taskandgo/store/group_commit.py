@@ -29,6 +29,11 @@ class GroupCommit(Generic[Item, Answer]):
             self._flushing = asyncio.get_running_loop().create_task(self._flush_all())
         return await answer
 
+    async def drain(self) -> None:
+        """Return when nothing is waiting and no flush is under way."""
+        while self._flushing is not None:
+            await asyncio.wait([self._flushing])
+
     async def _flush_all(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]

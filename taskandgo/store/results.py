@@ -1,128 +1,118 @@
-"""Recording results once, and finishing tasks by them, in one transaction; called by dispatchers."""
+"""Results: each recorded once, and the task finished with the one that settles it; called by the dispatcher.
 
+Promises: one transaction; the result of an attempt that is no longer the chunk's present one changes nothing.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, update
+from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.messages import ChunkFinished
-from taskandgo.store.reads import finished_tasks
+from taskandgo.store.chunks import THIS_ATTEMPT
+from taskandgo.store.locks import OPEN, lock_tasks, unfinished_chunks
 from taskandgo.store.records import Recorded
-from taskandgo.store.statements import rows_of, same
+from taskandgo.store.rows import finished_task
 from taskandgo.store.tables import chunk, task
-from taskandgo.words import OPEN_STATES, ChunkState, Outcome, TaskState
+from taskandgo.words import ChunkState, Outcome, TaskState
 
 Settle = Callable[[int, int, int], TaskState | None]
-Key = tuple[str, int]
+Ending = tuple[ChunkFinished, Settle]
+Key = tuple[str, int, int]
 
-RESULT_COLUMNS = (
-    "runner", "started_at", "finished_at", "outcome", "exit_code", "stdout", "stderr", "stdout_truncated",
-    "stderr_truncated", "reason", "wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes",
-    "output_bytes", "isolation",
-)  # fmt: skip
+RESULT = ("exit_code", "stdout", "stderr", "stdout_truncated", "stderr_truncated")
+USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
+FINISH = update(chunk).where(*THIS_ATTEMPT, chunk.c.state != ChunkState.FINISHED.value)
+COUNT = update(task).where(task.c.task_id == bindparam("of_task"), task.c.state.in_(OPEN))
 
 
-async def record_results(connection: AsyncConnection, items: Sequence[tuple[ChunkFinished, Settle]]) -> list[Recorded]:
-    """Record each result whose attempt the chunk is at; tasks that are settled by that are finished."""
-    first: dict[Key, ChunkFinished] = {}
-    for message, _ in items:
-        first.setdefault((message.task_id, message.chunk_index), message)
-    kept = await _record(connection, first)
-    newly = await _settle(connection, [first[key] for key in sorted(kept)], items[0][1])
-    finished = await finished_tasks(connection, {message.task_id for message, _ in items})
+async def record_results(connection: AsyncConnection, endings: Sequence[Ending]) -> list[Recorded]:
+    """What became of each result, in their order."""
+    before = await lock_tasks(connection, (message.task_id for message, _ in endings))
+    still_open = [task_id for task_id, row in before.items() if row.state in OPEN]
+    present = {(c.task_id, c.chunk_index, c.attempt) for c in await unfinished_chunks(connection, still_open)}
+    # The last place of a key wins nothing over the first: a result that came twice is kept once.
+    kept = {_key(message): place for place, (message, _) in reversed(list(enumerate(endings)))}
+    kept = {key: place for key, place in kept.items() if key in present}
+    if kept:
+        await _finish_chunks(connection, [endings[place][0] for place in kept.values()])
+        await _count(connection, before, [endings[place] for place in sorted(kept.values())])
+    after = await lock_tasks(connection, before)
+    settling = {endings[place][0].task_id: place for place in sorted(kept.values())}
+    places = set(kept.values())
     return [
-        Recorded(
-            kept=(key := (message.task_id, message.chunk_index)) in kept and first[key] is message,
-            finished=finished.get(message.task_id),
-            newly_finished=message.task_id in newly and first[key] is message,
-        )
-        for message, _ in items
+        _recorded(after.get(message.task_id), kept=place in places, settled=settling.get(message.task_id) == place)
+        for place, (message, _) in enumerate(endings)
     ]
 
 
-async def _record(connection: AsyncConnection, messages: dict[Key, ChunkFinished]) -> set[Key]:
-    given = rows_of(chunk, [_result_row(messages[key]) for key in sorted(messages)])
-    statement = (
-        update(chunk)
-        .where(same(chunk, given, "task_id", "chunk_index", "attempt"), chunk.c.state != ChunkState.FINISHED)
-        .values(state=ChunkState.FINISHED, **{name: given.c[name] for name in RESULT_COLUMNS})
-        .returning(chunk.c.task_id, chunk.c.chunk_index)
-    )
-    return {(row.task_id, row.chunk_index) for row in await connection.execute(statement)}
+def _recorded(row: Row[Any] | None, *, kept: bool, settled: bool) -> Recorded:
+    if row is None or row.state in OPEN:
+        return Recorded(kept=kept)
+    return Recorded(kept=kept, finished=finished_task(row), newly_finished=kept and settled)
 
 
-async def _settle(connection: AsyncConnection, kept: Sequence[ChunkFinished], settle: Settle) -> set[str]:
-    if not kept:
-        return set()
-    last = {message.task_id: message for message in kept}
-    rows = []
-    for row in await _tally(connection, kept):
-        state = settle(row.chunk_count, row.chunks_succeeded, row.chunks_failed)
-        if state is not None:
-            message = last[row.task_id]
-            outcome = Outcome.SUCCEEDED if state is TaskState.SUCCEEDED else message.result.outcome
-            finished_at = message.finished_at
-            rows.append({"task_id": row.task_id, "state": state, "outcome": outcome, "finished_at": finished_at})
-    if not rows:
-        return set()
-    given = rows_of(task, rows)
-    statement = (
-        update(task)
-        .where(same(task, given, "task_id"), task.c.state.in_(OPEN_STATES))
-        .values(state=given.c.state, outcome=given.c.outcome, finished_at=given.c.finished_at)
-        .returning(task.c.task_id)
-    )
-    return set(await connection.scalars(statement))
+def _key(message: ChunkFinished) -> Key:
+    return message.task_id, message.chunk_index, message.attempt
 
 
-async def _tally(connection: AsyncConnection, kept: Sequence[ChunkFinished]) -> Sequence[Any]:
-    counts: dict[str, dict[str, Any]] = {}
-    for message in kept:
-        empty = {
-            "task_id": message.task_id,
-            "chunks_succeeded": 0,
-            "chunks_failed": 0,
-            "started_at": message.started_at,
-        }
-        row = counts.setdefault(message.task_id, empty)
-        succeeded = message.result.outcome is Outcome.SUCCEEDED
-        row["chunks_succeeded" if succeeded else "chunks_failed"] += 1
-    given = rows_of(task, list(counts.values()))
-    statement = (
-        update(task)
-        .where(same(task, given, "task_id"))
-        .values(
-            chunks_succeeded=task.c.chunks_succeeded + given.c.chunks_succeeded,
-            chunks_failed=task.c.chunks_failed + given.c.chunks_failed,
-            started_at=func.coalesce(task.c.started_at, given.c.started_at),
-            state=case((task.c.state == TaskState.QUEUED, TaskState.RUNNING), else_=task.c.state),
-        )
-        .returning(task.c.task_id, task.c.chunk_count, task.c.chunks_succeeded, task.c.chunks_failed)
-    )
-    return (await connection.execute(statement)).all()
+async def _finish_chunks(connection: AsyncConnection, messages: Sequence[ChunkFinished]) -> None:
+    await connection.execute(FINISH, [_row(message) for message in messages])
 
 
-def _result_row(message: ChunkFinished) -> dict[str, Any]:
-    result, usage = message.result, message.result.usage
+def _row(message: ChunkFinished) -> dict[str, Any]:
+    result = message.result
     return {
-        "task_id": message.task_id,
-        "chunk_index": message.chunk_index,
-        "attempt": message.attempt,
+        "of_task": message.task_id,
+        "of_index": message.chunk_index,
+        "of_attempt": message.attempt,
+        "state": ChunkState.FINISHED.value,
+        "outcome": result.outcome.value,
         "runner": message.runner,
         "started_at": message.started_at,
         "finished_at": message.finished_at,
-        "outcome": result.outcome,
-        "exit_code": result.exit_code,
-        "stdout": result.stdout,
-        "stderr": result.stderr,
-        "stdout_truncated": result.stdout_truncated,
-        "stderr_truncated": result.stderr_truncated,
-        "reason": result.reason,
-        "wall_seconds": usage.wall_seconds,
-        "cpu_seconds": usage.cpu_seconds,
-        "compile_seconds": usage.compile_seconds,
-        "peak_memory_bytes": usage.peak_memory_bytes,
-        "output_bytes": usage.output_bytes,
-        "isolation": usage.isolation,
+        # PostgreSQL's text cannot hold NUL.
+        "reason": result.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        **{name: getattr(result, name) for name in RESULT},
+        **{name: getattr(result.usage, name) for name in USAGE},
+    }
+
+
+async def _count(connection: AsyncConnection, before: dict[str, Row[Any]], kept: Sequence[Ending]) -> None:
+    by_task: dict[str, list[Ending]] = defaultdict(list)
+    for ending in kept:
+        by_task[ending[0].task_id].append(ending)
+    failures = await _first_failures(connection, by_task)
+    rows = [_counted(before[task_id], endings, failures.get(task_id)) for task_id, endings in by_task.items()]
+    await connection.execute(COUNT, rows)
+
+
+async def _first_failures(connection: AsyncConnection, task_ids: dict[str, list[Ending]]) -> dict[str, str]:
+    bad = (chunk.c.outcome != Outcome.SUCCEEDED.value, chunk.c.task_id.in_(task_ids.keys()))
+    first = select(chunk.c.task_id, func.min(chunk.c.chunk_index).label("chunk_index")).where(*bad)
+    lowest = first.group_by(chunk.c.task_id).subquery()
+    same = (chunk.c.task_id == lowest.c.task_id) & (chunk.c.chunk_index == lowest.c.chunk_index)
+    rows = await connection.execute(select(chunk.c.task_id, chunk.c.outcome).join(lowest, same))
+    return {row.task_id: row.outcome for row in rows}
+
+
+def _counted(before: Row[Any], endings: Sequence[Ending], failure: str | None) -> dict[str, Any]:
+    messages = [message for message, _ in endings]
+    ended = Counter(message.result.outcome is Outcome.SUCCEEDED for message in messages)
+    succeeded, failed = before.chunks_succeeded + ended[True], before.chunks_failed + ended[False]
+    final = endings[-1][1](before.chunk_count, succeeded, failed)
+    started: list[datetime] = [m.started_at for m in messages if m.started_at]
+    running = TaskState.RUNNING.value if started else before.state
+    outcome = Outcome.SUCCEEDED.value if final is TaskState.SUCCEEDED else failure
+    return {
+        "of_task": before.task_id,
+        "chunks_succeeded": succeeded,
+        "chunks_failed": failed,
+        "started_at": before.started_at or min(started, default=None),
+        "state": final.value if final else running,
+        "outcome": outcome if final else None,
+        "finished_at": max(message.finished_at for message in messages) if final else None,
     }

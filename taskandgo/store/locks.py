@@ -1,0 +1,35 @@
+"""Every transition of a task begins here: its row is locked first, so that all transitions of it are one after another.
+
+Promises: rows are locked in the order of their ids, so that two transactions never wait for each other in a circle.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from taskandgo.store.tables import chunk, task
+from taskandgo.words import OPEN_STATES, ChunkState
+
+OPEN = sorted(state.value for state in OPEN_STATES)
+#: Everything about a task but its code, which may be large.
+TASK_COLUMNS = [column for column in task.c if column.name not in {"spec", "content_hash"}]
+
+
+async def lock_tasks(connection: AsyncConnection, task_ids: Iterable[str]) -> dict[str, Row[Any]]:
+    """The tasks by id as they are now and until this transaction ends; SQLite has one writer anyway."""
+    statement = select(*TASK_COLUMNS).where(task.c.task_id.in_(set(task_ids)))
+    rows = await connection.execute(statement.order_by(task.c.task_id).with_for_update())
+    return {row.task_id: row for row in rows}
+
+
+async def unfinished_chunks(connection: AsyncConnection, task_ids: Iterable[str]) -> list[Row[Any]]:
+    """The chunks of the tasks that have not finished, in their order."""
+    columns = (chunk.c.task_id, chunk.c.chunk_index, chunk.c.attempt, chunk.c.state, chunk.c.lost_count)
+    rows = await connection.execute(
+        select(*columns)
+        .where(chunk.c.task_id.in_(set(task_ids)), chunk.c.state != ChunkState.FINISHED.value)
+        .order_by(chunk.c.task_id, chunk.c.chunk_index)
+    )
+    return [*rows]
