@@ -17,13 +17,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     """What every message is."""
 
 
-class TaskSubmitted(Message):
+class TaskSubmitted(Message, frozen=True):
     """Ingest accepted a task and recorded it."""
 
     task: TaskSpec
 
 
-class ChunkReady(Message):
+class ChunkReady(Message, frozen=True):
     """A chunk may start on any free slot of its pool."""
 
     task_id: str
@@ -39,7 +39,7 @@ class ChunkReady(Message):
     limits: Limits = Limits()
 
 
-class ChunkStarted(Message):
+class ChunkStarted(Message, frozen=True):
     """A runner began an attempt at a chunk."""
 
     task_id: str
@@ -51,7 +51,7 @@ class ChunkStarted(Message):
     language: str = ""
 
 
-class ChunkOutput(Message):
+class ChunkOutput(Message, frozen=True):
     """A block of what an attempt wrote; `offset` is its place in the stream, in bytes."""
 
     task_id: str
@@ -62,7 +62,7 @@ class ChunkOutput(Message):
     data: bytes
 
 
-class ChunkFinished(Message):
+class ChunkFinished(Message, frozen=True):
     """An attempt at a chunk ended, or (outcome `lost`) is known to have died with its runner."""
 
     task_id: str
@@ -75,7 +75,7 @@ class ChunkFinished(Message):
     language: str = ""
 
 
-class TaskFinished(Message):
+class TaskFinished(Message, frozen=True):
     """A task reached its final state, and its result is recorded."""
 
     task_id: str
@@ -89,13 +89,13 @@ class TaskFinished(Message):
     finished_at: datetime
 
 
-class TaskCancelled(Message):
+class TaskCancelled(Message, frozen=True):
     """A client cancelled a task, and the store says so: whoever works on it stops."""
 
     task_id: str
 
 
-class RunnerHeartbeat(Message):
+class RunnerHeartbeat(Message, frozen=True):
     """A runner is alive: what it can do and how busy it is."""
 
     runner: str

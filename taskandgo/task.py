@@ -14,13 +14,13 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A frozen value that msgpack carries."""
 
 
-class Limits(Value):
+class Limits(Value, frozen=True):
     """What one attempt may use; None takes the runner's default."""
 
     timeout_seconds: float | None = None
 
 
-class TaskSpec(Value):
+class TaskSpec(Value, frozen=True):
     """A validated task, as ingest accepted it."""
 
     task_id: str
@@ -36,7 +36,7 @@ class TaskSpec(Value):
     limits: Limits = Limits()
 
 
-class Usage(Value):
+class Usage(Value, frozen=True):
     """What an attempt used, measured by its runner; memory is the largest single process."""
 
     wall_seconds: float = 0.0
@@ -47,7 +47,7 @@ class Usage(Value):
     isolation: str = ""
 
 
-class AttemptResult(Value):
+class AttemptResult(Value, frozen=True):
     """How an attempt ended: outcome, exit code (128 + N after signal N; None if it never ended by itself),
     the beginning of each output stream, a reason for people when it did not succeed, and its usage.
     """

@@ -62,6 +62,7 @@ def _token(last: TaskRecord) -> str:
 
 def _place(token: str) -> Place:
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(token), type=Place)
+        place: Place = msgspec.json.decode(base64.urlsafe_b64decode(token), type=Place)
     except (binascii.Error, msgspec.DecodeError, ValueError) as error:
         raise invalid(Violation("page_token", "is no token of an earlier page")) from error
+    return place
