@@ -9,7 +9,6 @@ from rich.table import Table
 
 from bench.measure import Plan, Times
 
-
 WIDTH = 110
 
 

@@ -1,9 +1,8 @@
 """Tells everyone that a task has reached its final state; called once the store says so."""
 
-from taskandgo.store.records import FinishedTask
-
 from taskandgo.broker.broker import Broker
 from taskandgo.messages import TaskFinished
+from taskandgo.store.records import FinishedTask
 
 
 async def announce_task(broker: Broker, task: FinishedTask) -> None:

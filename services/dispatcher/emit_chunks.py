@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Iterable
 
-from taskandgo.store.records import OpenChunk
-
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.errors import UnroutableError
 from taskandgo.messages import ChunkReady
+from taskandgo.store.records import OpenChunk
 from taskandgo.task import TaskSpec
 
 

@@ -7,13 +7,6 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from taskandgo.lifecycle import until_stopped
-from taskandgo.rpc.http_server import serve_http
-from taskandgo.rpc.ops_routes import ops_routes
-from taskandgo.settings import load
-from taskandgo.store.connect import open_store
-from taskandgo.store.store import Store
-from taskandgo.telemetry.logs import configure_logs
 
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_chunk_started import OnChunkStarted
@@ -27,7 +20,14 @@ from taskandgo.broker.connect import open_broker
 from taskandgo.broker.handling import decoded
 from taskandgo.clock import SystemClock
 from taskandgo.errors import StoreAwayError
+from taskandgo.lifecycle import until_stopped
 from taskandgo.messages import ChunkFinished, ChunkStarted, TaskCancelled, TaskSubmitted
+from taskandgo.rpc.http_server import serve_http
+from taskandgo.rpc.ops_routes import ops_routes
+from taskandgo.settings import load
+from taskandgo.store.connect import open_store
+from taskandgo.store.store import Store
+from taskandgo.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from taskandgo.store.records import OpenChunk
-from taskandgo.store.store import Store
 
 from services.dispatcher.announce_task import announce_task
 from services.dispatcher.emit_chunks import emit_chunks
 from services.dispatcher.strategies.gather import settle
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.messages import ChunkFinished
+from taskandgo.store.records import OpenChunk
+from taskandgo.store.store import Store
 from taskandgo.words import Outcome
 
 log = structlog.get_logger()

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from taskandgo.store.store import Store
-
 from taskandgo.broker.broker import Ack, Delivery, Disposition
 from taskandgo.messages import ChunkStarted
+from taskandgo.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from taskandgo.store.store import Store
-
 from services.dispatcher.announce_task import announce_task
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.messages import TaskCancelled
+from taskandgo.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

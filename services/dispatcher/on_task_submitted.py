@@ -6,13 +6,13 @@ Promises: safe to repeat; a chunk that has finished meanwhile is not emitted aga
 from dataclasses import dataclass
 
 import structlog
-from taskandgo.store.records import NewChunk
-from taskandgo.store.store import Store
 
 from services.dispatcher.emit_chunks import emit_chunks
 from services.dispatcher.strategies import batch, split
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.messages import TaskSubmitted
+from taskandgo.store.records import NewChunk
+from taskandgo.store.store import Store
 from taskandgo.words import Strategy
 
 STRATEGIES = {Strategy.BATCH: batch.chunk_count, Strategy.SPLIT: split.chunk_count}

@@ -6,8 +6,6 @@ An attempt that was running died with the process it ran in, so the chunk goes o
 from dataclasses import dataclass
 
 import structlog
-from taskandgo.store.records import OpenChunk, UnfinishedTask
-from taskandgo.store.store import Store
 
 from services.dispatcher.emit_chunks import emit_chunks
 from services.dispatcher.on_chunk_finished import OnChunkFinished
@@ -15,6 +13,8 @@ from services.dispatcher.on_task_submitted import OnTaskSubmitted
 from taskandgo.broker.broker import Broker, Delivery
 from taskandgo.clock import Clock
 from taskandgo.messages import ChunkFinished, TaskSubmitted
+from taskandgo.store.records import OpenChunk, UnfinishedTask
+from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome
 

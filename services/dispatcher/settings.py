@@ -1,6 +1,7 @@
 """What the dispatcher can be told, by environment variables of the fields' names."""
 
 from pydantic import Field
+
 from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
 
 

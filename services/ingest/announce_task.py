@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
-from taskandgo.store.store import Store
 
 from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
 from taskandgo.errors import AwayError
 from taskandgo.messages import Message, TaskCancelled, TaskSubmitted
+from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
 
 SWEEP_SECONDS = 5.0

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from taskandgo.store.store import Store
-
 from services.ingest.announce_task import Announcer
 from services.ingest.cancel_task import CancelTask
 from services.ingest.get_task import GetTask
@@ -15,6 +13,7 @@ from services.ingest.task_rules import TaskRules
 from services.ingest.watch_task import WatchTask
 from services.ingest.watchers import Watchers
 from taskandgo.clock import Clock
+from taskandgo.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from taskandgo.store.store import Store
-
 from services.ingest.announce_task import Announcer
 from services.ingest.get_task import unknown_task
 from services.ingest.task_status import STATES
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
 from taskandgo.messages import TaskCancelled
+from taskandgo.store.store import Store
 from taskandgo.words import TaskState
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import grpc
-from taskandgo.store.store import Store
 
 from services.ingest.task_status import task_status
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import RefusalError
+from taskandgo.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
-from taskandgo.store.records import TaskFilter, TaskRecord
-from taskandgo.store.store import Store
 
 from services.ingest.task_rules import PRIORITIES
 from services.ingest.task_status import STATE_WORDS, task_status
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import Violation, invalid
+from taskandgo.store.records import TaskFilter, TaskRecord
+from taskandgo.store.store import Store
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
 

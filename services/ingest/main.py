@@ -8,13 +8,6 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from taskandgo.lifecycle import until_stopped
-from taskandgo.rpc.http_server import serve_http
-from taskandgo.rpc.ops_routes import ops_routes
-from taskandgo.settings import load
-from taskandgo.store.connect import open_store
-from taskandgo.store.store import Store
-from taskandgo.telemetry.logs import configure_logs
 
 from services.ingest.announce_task import Announcer
 from services.ingest.calls import Calls, make_calls
@@ -29,7 +22,14 @@ from taskandgo.broker.connect import open_broker
 from taskandgo.broker.topology import listener
 from taskandgo.clock import SystemClock
 from taskandgo.errors import StoreAwayError
+from taskandgo.lifecycle import until_stopped
 from taskandgo.rpc.grpc_server import serve_grpc
+from taskandgo.rpc.http_server import serve_http
+from taskandgo.rpc.ops_routes import ops_routes
+from taskandgo.settings import load
+from taskandgo.store.connect import open_store
+from taskandgo.store.store import Store
+from taskandgo.telemetry.logs import configure_logs
 
 SERVICE = "scheduler.Scheduler"
 GRACE_SECONDS = 5.0

@@ -1,8 +1,8 @@
 """What ingest can be told, by environment variables of the fields' names."""
 
 from pydantic import Field
-from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
 
+from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
 from taskandgo.words import Strategy
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import grpc
 import structlog
-from taskandgo.store.records import Acceptance, Submission
-from taskandgo.store.store import Store
 
 from services.ingest.announce_task import Announcer
 from services.ingest.task_rules import TaskRules
@@ -14,6 +12,8 @@ from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
 from taskandgo.messages import TaskSubmitted
 from taskandgo.rpc.refusal import RefusalError
+from taskandgo.store.records import Acceptance, Submission
+from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
 
 log = structlog.get_logger()

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from taskandgo.store.records import Acceptance, Submission
-
 from services.ingest.submit_task import SubmitTask
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import RefusalError, Violation, invalid
+from taskandgo.store.records import Acceptance, Submission
 
 MAX_TASKS = 10_000
 

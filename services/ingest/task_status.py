@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from taskandgo.store.records import TaskRecord
 
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.messages import ChunkOutput
+from taskandgo.store.records import TaskRecord
 from taskandgo.words import Stream, TaskState
 
 STATES = {state: api.TaskState.Value(f"TASK_STATE_{state.name}") for state in TaskState}

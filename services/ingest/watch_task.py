@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import msgspec
-from taskandgo.store.records import TaskRecord
-from taskandgo.store.store import Store
 
 from services.ingest.get_task import unknown_task
 from services.ingest.task_status import output, task_status
 from services.ingest.watchers import Events, TaskEvent, Watchers
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.messages import ChunkOutput, ChunkStarted
+from taskandgo.store.records import TaskRecord
+from taskandgo.store.store import Store
 from taskandgo.words import Stream, TaskState
 
 #: How long a lost event can hide a change from a watcher.

@@ -210,7 +210,7 @@ def _mode(file: BoxFile) -> str:
 
 def _memory(data: bytes) -> int:
     fd = os.memfd_create("box")
-    with open(fd, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor, not a path
+    with open(fd, "wb", closefd=False) as file:
         file.write(data)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
