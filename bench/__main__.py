@@ -65,9 +65,10 @@ def _start(started: ExitStack, folder: Path, names: list[str]) -> dict[str, Syst
         if name == OURS:
             postgres = started.enter_context(private_postgres())
             systems[name] = started.enter_context(taskandgo_system(folder, rabbitmq, postgres))
+        elif name == "Celery":
+            systems[name] = started.enter_context(celery_system(folder, rabbitmq))
         else:
-            peer = celery_system if name == "Celery" else dramatiq_system
-            systems[name] = started.enter_context(peer(folder, rabbitmq))
+            systems[name] = started.enter_context(dramatiq_system(folder, rabbitmq))
     return systems
 
 

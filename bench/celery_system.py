@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from celery import Celery, Task
+from celery import Celery, Task  # type: ignore[import-untyped]
 
 from bench.boxed import CODE, EXPECTED, run_boxed
 from bench.processes import background

@@ -25,7 +25,7 @@ def dramatiq_broker(url: str) -> RabbitmqBroker:
     """The broker, as worker and client know it; its task is `hello`, and `recorded` takes the results."""
     broker = RabbitmqBroker(url=url)
     dramatiq.set_broker(broker)
-    dramatiq.actor(run_boxed, actor_name="hello", queue_name=WORK, broker=broker, max_retries=0)
+    dramatiq.actor(actor_name="hello", queue_name=WORK, broker=broker, max_retries=0)(run_boxed)
     return broker
 
 
@@ -34,7 +34,7 @@ class DramatiqSystem:
 
     def __init__(self, broker: RabbitmqBroker) -> None:
         self._results: SimpleQueue[Any] = SimpleQueue()
-        self._recorded = dramatiq.actor(self._record, actor_name="recorded", queue_name=RESULTS, broker=broker)
+        self._recorded = dramatiq.actor(actor_name="recorded", queue_name=RESULTS, broker=broker)(self._record)
         self._hello = broker.get_actor("hello")
 
     def run_one(self) -> None:

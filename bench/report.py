@@ -9,6 +9,8 @@ from rich.table import Table
 
 from bench.measure import Plan, Times
 
+WIDTH = 110
+
 
 def as_json(times: Mapping[str, Times], plan: Plan) -> str:
     """Everything a program needs, single times included."""
@@ -30,7 +32,8 @@ def show(times: Mapping[str, Times], plan: Plan, first: str) -> None:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, taken in times.items():
         table.add_row(name, *_row(taken, times.get(first)))
-    Console().print(table)
+    # Piped into a file or a log, the table still needs its width.
+    Console(width=max(WIDTH, Console().width)).print(table)
 
 
 def _numbers(taken: Times) -> dict[str, object]:

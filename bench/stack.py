@@ -52,7 +52,7 @@ class TaskAndGoSystem:
     def _watch(self, task_id: str) -> Iterator[api.WatchTaskResponse]:
         return self._scheduler.WatchTask(api.WatchTaskRequest(task_id=task_id), timeout=PATIENCE_SECONDS)
 
-    def _listed(self, burst: str, states: Iterable[api.TaskState]) -> list[str]:
+    def _listed(self, burst: str, states: Iterable[api.TaskState.ValueType]) -> list[str]:
         found: list[str] = []
         request = api.ListTasksRequest(states=states, labels={LABEL: burst}, page_size=1000)
         while True:
