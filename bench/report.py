@@ -33,8 +33,7 @@ def show(times: Mapping[str, Times], plan: Plan, first: str) -> None:
     for name, taken in times.items():
         table.add_row(name, *_row(taken, times.get(first)))
     # Piped into a file or a log, the table still needs its width.
-    console = Console()
-    console.print(table, width=max(WIDTH, console.width))
+    Console(width=max(WIDTH, Console().width)).print(table)
 
 
 def _numbers(taken: Times) -> dict[str, object]:

@@ -18,7 +18,7 @@ from taskandgo.setting_words import allowed
 
 PREFIXES = ("SCHEDULER_", "INGEST_", "DISPATCHER_", "RUNNER_", "MONITOR_", "BROKER_", "STORE_", "LOG_")
 #: What Kubernetes and Docker links put into every container for a service called, say, `ingest`.
-LINKS = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*|ENV_\w+)")
+LINKS = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*|NAME|ENV_\w+)")
 HIGHEST_PORT = 65535
 
 _known: set[str] = set()
@@ -122,7 +122,7 @@ def load(settings: type[S], **overrides: object) -> S:
 
 def _wrong(fields: dict[str, FieldInfo], place: tuple[int | str, ...], value: object, message: str) -> str:
     name = str(place[0]).lower() if place else ""
-    shown = re.sub(r"//[^/@]*@", "//***@", str(value))
+    shown = re.sub(r"//\S*@", "//***@", str(value))
     return (
         f"{name.upper()}={shown}: must be {allowed(fields[name])}" if name in fields else f"{name.upper()}: {message}"
     )
