@@ -80,7 +80,7 @@ async def _dead(pid: int) -> None:
     loop = asyncio.get_running_loop()
     fd = os.pidfd_open(pid)
     dead: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, lambda: dead.done() or dead.set_result(None))
+    loop.add_reader(fd, _settle, dead)
     try:
         await dead
     finally:
@@ -88,11 +88,17 @@ async def _dead(pid: int) -> None:
         os.close(fd)
 
 
+def _settle(dead: asyncio.Future[None]) -> None:
+    if not dead.done():
+        dead.set_result(None)
+
+
 async def _reap(pid: int) -> resource.struct_rusage | None:
     try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        # Neither call waits: the first only asks whether the process is our child, the second comes after its death.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # noqa: ASYNC222
         await _dead(pid)
-        return os.wait4(pid, 0)[2]
+        return os.wait4(pid, 0)[2]  # noqa: ASYNC222
     except (ChildProcessError, ProcessLookupError):
         return None  # bubblewrap reaped it itself: it never got as far as running the job
 
