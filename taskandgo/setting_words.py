@@ -7,6 +7,14 @@ from typing import Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 
+BOUNDS: dict[Any, str] = {
+    Ge: "of at least",
+    Gt: "above",
+    Le: "at most",
+    Lt: "below",
+    MinLen: "with a length of at least",
+    MaxLen: "at most",
+}
 NOUNS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -36,15 +44,17 @@ def _noun(field: FieldInfo) -> str:
 
 
 def _bounds(field: FieldInfo) -> str:
-    words = {Ge: "from {}", Gt: "above {}", Le: "to {}", Lt: "below {}"}
-    said = [words[type(bound)].format(_value(bound)) for bound in field.metadata if type(bound) in words]
-    for length in field.metadata:
-        if isinstance(length, MinLen):
-            said.append(f"of at least {length.min_length} characters")
-        if isinstance(length, MaxLen):
-            said.append(f"of at most {length.max_length} characters")
-    return "".join(f" {word}" for word in said)
+    found = {type(bound): _value(bound) for bound in field.metadata if type(bound) in BOUNDS}
+    if found.keys() == {Ge, Le}:
+        return f" from {found[Ge]} to {found[Le]}"
+    return "".join(
+        f"{',' if place else ''} {BOUNDS[kind]} {value}" for place, (kind, value) in enumerate(found.items())
+    )
 
 
 def _value(bound: Any) -> Any:
-    return next(value for name in ("ge", "gt", "le", "lt") if (value := getattr(bound, name, None)) is not None)
+    return next(
+        value
+        for name in ("ge", "gt", "le", "lt", "min_length", "max_length")
+        if (value := getattr(bound, name, None)) is not None
+    )

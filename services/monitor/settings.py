@@ -2,10 +2,12 @@
 
 from pydantic import Field
 
-from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
+from taskandgo.settings import BrokerSettings, ListenAddress, LogSettings, StoreSettings
 
 
 class MonitorSettings(BrokerSettings, StoreSettings, LogSettings):
     """The monitor's settings."""
 
-    monitor_http_listen: str = Field("127.0.0.1:8081", description="host:port for /metrics, /livez and /readyz")
+    monitor_http_listen: ListenAddress = Field(
+        "127.0.0.1:8081", description="host:port for /metrics, /livez and /readyz"
+    )

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from services.runner.languages.language import Language, MissingToolError, Program, Refused
 from services.runner.running_chunks import RunningChunk
-from services.runner.sandbox.box import Box, BoxEnd, BoxJob, OutputWatcher
+from services.runner.sandbox.box import Box, BoxEnd, BoxJob, EndedBy, OutputWatcher
 from services.runner.settings import RunnerSettings
 from taskandgo.messages import ChunkReady
 from taskandgo.task import AttemptResult, Usage
 from taskandgo.words import Outcome
 
 FIRST_SIGNAL_CODE = 128
+ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/work", "LANG": "C.UTF-8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class ExecuteChunk:
             return _not_run(str(error))
         if isinstance(program, Refused):
             return self._compile_failed(program)
-        end = await self.box.run(self._job(chunk, program), watch, running.cancel)
+        end = await self.box.run(self._job(chunk, program), watch, running)
         return self._result(end, program, self._timeout(chunk))
 
     def _job(self, chunk: ChunkReady, program: Program) -> BoxJob:
@@ -46,8 +47,8 @@ class ExecuteChunk:
         return BoxJob(
             argv=program.argv,
             files=program.files,
-            read_only_binds=tuple((path, path) for path in program.read_only),
-            env={**chunk.env, **program.env, **own},
+            read_only=program.read_only,
+            env={**chunk.env, **ENV, **program.env, **own},
             stdin=chunk.stdin,
             timeout_seconds=self._timeout(chunk),
             keep_bytes=self.settings.runner_output_keep_bytes,
@@ -62,7 +63,7 @@ class ExecuteChunk:
         outcome, reason = _outcome(end, timeout_seconds, self.settings.runner_output_limit_bytes)
         return AttemptResult(
             outcome=outcome,
-            exit_code=end.exit_code if end.ended_by == "exit" else None,
+            exit_code=end.exit_code,
             stdout=end.stdout.data,
             stderr=end.stderr.data,
             stdout_truncated=end.stdout.truncated,
@@ -73,11 +74,11 @@ class ExecuteChunk:
 
     def _compile_failed(self, refused: Refused) -> AttemptResult:
         end = refused.end
-        if end.ended_by == "setup":
-            return _not_run(end.error)
+        if end.ended_by is EndedBy.SETUP:
+            return _not_run(end.problem)
         seconds = self.settings.runner_compile_timeout_seconds
         slow = f"the compiler took longer than {seconds:g} s"
-        reason = slow if end.ended_by == "timeout" else "the compiler refused the code; see stderr"
+        reason = slow if end.ended_by is EndedBy.TIMEOUT else "the compiler refused the code; see stderr"
         usage = self._usage(end, end.wall_seconds)
         return AttemptResult(outcome=Outcome.COMPILE_FAILED, stderr=refused.text, reason=reason, usage=usage)
 
@@ -94,14 +95,14 @@ class ExecuteChunk:
 
 def _outcome(end: BoxEnd, timeout_seconds: float, output_limit_bytes: int) -> tuple[Outcome, str]:
     match end.ended_by:
-        case "timeout":
+        case EndedBy.TIMEOUT:
             return Outcome.TIMED_OUT, f"ran longer than its timeout of {timeout_seconds:g} s"
-        case "output_limit":
+        case EndedBy.OUTPUT_LIMIT:
             return Outcome.OUTPUT_LIMIT, f"wrote more than {output_limit_bytes} bytes"
-        case "cancelled":
+        case EndedBy.CANCEL:
             return Outcome.CANCELLED, "the task was cancelled"
-        case "setup":
-            return Outcome.SANDBOX_ERROR, end.error
+        case EndedBy.SETUP:
+            return Outcome.SANDBOX_ERROR, end.problem
     return _exit_outcome(end.exit_code or 0)
 
 

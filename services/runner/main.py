@@ -15,7 +15,7 @@ from services.runner.languages.languages import make_languages
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
 from services.runner.running_chunks import RunningChunks
-from services.runner.sandbox.bubblewrap import BubblewrapBox
+from services.runner.sandbox.bubblewrap import open_box
 from services.runner.send_heartbeats import SendHeartbeats
 from services.runner.settings import RunnerSettings
 from taskandgo.broker.broker import Broker, Subscription
@@ -43,8 +43,7 @@ class RunnerService:
 @asynccontextmanager
 async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[RunnerService]:
     """Run a runner; leaving the context lets running chunks finish, and hands back the rest."""
-    box = BubblewrapBox(settings.runner_work_bytes)
-    await box.prove()
+    box = await open_box(settings.runner_work_bytes)
     languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
     heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box.isolation, clock)
     on_chunk_ready = OnChunkReady(

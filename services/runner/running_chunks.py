@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-
-from services.runner.sandbox.box import Cancel
+from collections.abc import Callable
 
 Key = tuple[str, int, int]
 REMEMBERED = 10_000
@@ -13,8 +12,21 @@ class RunningChunk:
     """One attempt under way."""
 
     def __init__(self) -> None:
-        self.cancel = Cancel()
+        self.cancelled = False
         self.ended = asyncio.Event()
+        self._kill: Callable[[], None] | None = None
+
+    def on_cancel(self, kill: Callable[[], None]) -> None:
+        """Call `kill` once the attempt is cancelled; at once if it already is."""
+        self._kill = kill
+        if self.cancelled:
+            kill()
+
+    def cancel(self) -> None:
+        """Kill what runs of it, now or as soon as it starts."""
+        self.cancelled = True
+        if self._kill:
+            self._kill()
 
 
 class RunningChunks:
@@ -35,8 +47,7 @@ class RunningChunks:
     def begin(self, key: Key) -> RunningChunk:
         """The attempt is under way."""
         chunk = self._running[key] = RunningChunk()
-        if key[0] in self._cancelled:
-            chunk.cancel.request()
+        chunk.cancelled = key[0] in self._cancelled
         return chunk
 
     def end(self, key: Key) -> None:
@@ -50,4 +61,4 @@ class RunningChunks:
             self._cancelled.popitem(last=False)
         for key, chunk in self._running.items():
             if key[0] == task_id:
-                chunk.cancel.request()
+                chunk.cancel()

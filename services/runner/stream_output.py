@@ -24,7 +24,7 @@ class StreamOutput:
         self._timer: asyncio.TimerHandle | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    def wrote(self, stream: Stream, offset: int, data: bytes) -> None:
+    def __call__(self, stream: Stream, offset: int, data: bytes) -> None:
         """Take a block that was written."""
         del offset
         self._unsent[stream] += data

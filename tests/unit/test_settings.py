@@ -46,7 +46,7 @@ def test_settings_cannot_be_changed() -> None:
         ("RUNNER_SLOTS", "abc", "RUNNER_SLOTS=abc: must be a whole number from 1 to 1024"),
         ("RUNNER_SLOTS", "0", "RUNNER_SLOTS=0: must be a whole number from 1 to 1024"),
         ("RUNNER_SLOTS", "", "RUNNER_SLOTS=: must be a whole number from 1 to 1024"),
-        ("RUNNER_SHARE", "0", "RUNNER_SHARE=0: must be a number above 0 to 1"),
+        ("RUNNER_SHARE", "0", "RUNNER_SHARE=0: must be a number above 0, at most 1"),
         ("SCHEDULER_STRATEGY", "greedy", "SCHEDULER_STRATEGY=greedy: must be batch or split"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT=xml: must be auto, json or pretty"),
         ("BROKER_URL", "http://a", "BROKER_URL=http://a: must be an amqp://, amqps:// or memory:// address"),

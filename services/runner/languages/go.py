@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.runner.languages.go_toolchain import GoToolchain, prepare_go
 from services.runner.languages.language import Program, Refused
-from services.runner.sandbox.box import Box, BoxFile, BoxJob, Cancel, Unwatched
+from services.runner.sandbox.box import Box, BoxJob, EndedBy
 
 MIB = 1024 * 1024
 LARGEST_BINARY = 128 * MIB
@@ -61,21 +61,17 @@ class Go:
         tools = next((toolchain.root / "pkg" / "tool").glob("*_*"))
         job = BoxJob(
             argv=("/bin/sh", "-c", SCRIPT, str(tools), str(toolchain.library)),
-            files={"main.go": BoxFile(code.encode())},
-            read_only_binds=tuple((path, path) for path in (str(tools), str(toolchain.library))),
+            files={"main.go": code.encode()},
+            read_only=(str(tools), str(toolchain.library)),
             env={"GOGC": "off", "GOMAXPROCS": "1", "PATH": "/usr/bin:/bin", "GOROOT": str(toolchain.root)},
             timeout_seconds=self._timeout_seconds,
             keep_bytes=LARGEST_BINARY,
             output_limit_bytes=LARGEST_BINARY,
         )
-        end = await self._box.run(job, Unwatched(), Cancel())
-        if end.ended_by != "exit" or end.exit_code != 0:
+        end = await self._box.run(job)
+        if end.ended_by is not EndedBy.EXIT or end.exit_code != 0:
             return Refused(end, end.stderr.data[:MIB].replace(b"/work/", b""))
-        return Program(
-            argv=("./main",),
-            files={"main": BoxFile(end.stdout.data, executable=True)},
-            compile_seconds=end.wall_seconds,
-        )
+        return Program(argv=("./main",), files={"main": end.stdout.data}, compile_seconds=end.wall_seconds)
 
     def _forget_oldest(self) -> None:
         done = [key for key, building in self._builds.items() if building.done()]
@@ -89,4 +85,4 @@ class Go:
 
 
 def _size(built: Program | Refused) -> int:
-    return len(built.text) if isinstance(built, Refused) else sum(len(file.data) for file in built.files.values())
+    return len(built.text) if isinstance(built, Refused) else sum(map(len, built.files.values()))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.runner.sandbox.box import BoxEnd, BoxFile
+from services.runner.sandbox.box import BoxEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,7 @@ class Program:
     """Code that is ready to start, in a box's temp directory: its files and its command."""
 
     argv: tuple[str, ...]
-    files: dict[str, BoxFile]
+    files: dict[str, bytes]
     read_only: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     compile_seconds: float = 0.0

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from services.runner.languages.language import MissingToolError, Program
-from services.runner.sandbox.box import BoxFile
 
 
 class Python:
@@ -24,7 +23,7 @@ class Python:
         """The code as it is; a syntax error shows when it starts."""
         return Program(
             argv=(self._interpreter, "main.py"),
-            files={"main.py": BoxFile(code.encode())},
+            files={"main.py": code.encode()},
             read_only=self._read_only,
             # Output is seen as it is written, not when a buffer is full.
             env={"PYTHONUNBUFFERED": "1"},

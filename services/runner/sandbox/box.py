@@ -6,7 +6,8 @@ own; when `run` returns or raises, no process of the job is left and nothing of 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from enum import StrEnum
+from typing import Protocol
 
 from taskandgo.errors import TaskAndGoError
 from taskandgo.words import Stream
@@ -14,7 +15,15 @@ from taskandgo.words import Stream
 WORK = "/work"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
-EndedBy = Literal["exit", "timeout", "output_limit", "cancelled", "setup"]
+
+class EndedBy(StrEnum):
+    """What ended a job: itself, its timeout, too much output, its cancellation, or a box that could not be set up."""
+
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    OUTPUT_LIMIT = "output_limit"
+    CANCEL = "cancel"
+    SETUP = "setup"
 
 
 class SandboxUnavailableError(TaskAndGoError):
@@ -22,23 +31,15 @@ class SandboxUnavailableError(TaskAndGoError):
 
 
 @dataclass(frozen=True, slots=True)
-class BoxFile:
-    """A file in the working directory."""
-
-    data: bytes
-    executable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class BoxJob:
-    """What to run: `read_only_binds` are pairs (path on the host, path in the box); `files` are names in /work."""
+    """What to run: `files` lie in the working directory; besides /usr it may read the host's folders `read_only`."""
 
     argv: tuple[str, ...]
     timeout_seconds: float
     keep_bytes: int
     output_limit_bytes: int
-    files: dict[str, BoxFile] = field(default_factory=dict)
-    read_only_binds: tuple[tuple[str, str], ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
+    read_only: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     stdin: bytes = b""
 
@@ -58,7 +59,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class BoxEnd:
-    """How a job ended; `error` is set when the box could not be set up (`ended_by` is `setup`)."""
+    """How a job ended; `problem` says why the box could not be set up."""
 
     exit_code: int | None
     ended_by: EndedBy
@@ -67,43 +68,19 @@ class BoxEnd:
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
-    error: str = ""
+    problem: str = ""
 
 
-class OutputWatcher(Protocol):
-    """Is told of the output that is kept, as it is written."""
+#: Is told of the output that is kept, as it is written: which stream, where in it, what.
+OutputWatcher = Callable[[Stream, int, bytes], None]
 
-    def wrote(self, stream: Stream, offset: int, data: bytes) -> None:
-        """`data` was written at `offset` of the stream."""
+
+class Cancellable(Protocol):
+    """Somebody else's handle on a job."""
+
+    def on_cancel(self, kill: Callable[[], None]) -> None:
+        """Call `kill` once the job is cancelled; at once if it already is."""
         ...
-
-
-class Unwatched:
-    """Watches nothing."""
-
-    def wrote(self, stream: Stream, offset: int, data: bytes) -> None:
-        """Nobody wants to know."""
-
-
-class Cancel:
-    """A handle that somebody else pulls to end a job."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._calls: list[Callable[[], None]] = []
-
-    def request(self) -> None:
-        """End the job; once is enough."""
-        if not self.requested:
-            self.requested = True
-            for call in self._calls:
-                call()
-
-    def when_requested(self, call: Callable[[], None]) -> None:
-        """Call this when the handle is pulled, at once if it already was."""
-        self._calls.append(call)
-        if self.requested:
-            call()
 
 
 class Box(Protocol):
@@ -114,6 +91,6 @@ class Box(Protocol):
         """The name of what confines."""
         ...
 
-    async def run(self, job: BoxJob, watch: OutputWatcher, cancel: Cancel) -> BoxEnd:
+    async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
         """Run the job to its end; cancelling the caller kills it."""
         ...

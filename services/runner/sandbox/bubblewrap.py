@@ -16,13 +16,11 @@ from services.runner.sandbox.box import (
     PATH,
     WORK,
     BoxEnd,
-    BoxFile,
     BoxJob,
-    Cancel,
+    Cancellable,
     EndedBy,
     OutputWatcher,
     SandboxUnavailableError,
-    Unwatched,
 )
 from services.runner.sandbox.output import OutputReader
 from services.runner.sandbox.process import BoxProcess, ProcessEnd, adopt_orphans
@@ -55,24 +53,31 @@ class BubblewrapBox:
         if not self._bwrap:
             raise SandboxUnavailableError("bubblewrap is not installed: apt-get install bubblewrap")
         job = BoxJob(("/bin/true",), PROOF_SECONDS, 4096, 4096)
-        end = await self.run(job, Unwatched(), Cancel())
+        end = await self.run(job)
         if end.exit_code != 0:
-            said = end.error or f"{end.ended_by}, exit code {end.exit_code}"
+            said = end.problem or f"{end.ended_by}, exit code {end.exit_code}"
             raise SandboxUnavailableError(f"running `true` in a box failed: {said}\n{FIX}")
 
-    async def run(self, job: BoxJob, watch: OutputWatcher, cancel: Cancel) -> BoxEnd:
+    async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
         """Run the job to its end; cancelling the caller kills it."""
         try:
-            running = _RunningJob(self._bwrap, self._root, job, watch)
+            running = _RunningJob(self._bwrap, self._root, job, watch or _unwatched)
         except OSError as error:
-            return BoxEnd(None, "setup", error=f"bubblewrap could not be started: {error}")
-        return await running.end(cancel)
+            return BoxEnd(None, EndedBy.SETUP, problem=f"bubblewrap could not be started: {error}")
+        return await running.end(handle)
+
+
+async def open_box(work_bytes: int) -> BubblewrapBox:
+    """A box that is known to work; SandboxUnavailableError otherwise."""
+    box = BubblewrapBox(work_bytes)
+    await box.prove()
+    return box
 
 
 class _RunningJob:
     def __init__(self, bwrap: str, root: list[str], job: BoxJob, watch: OutputWatcher) -> None:
         self._job = job
-        self._ended_by: EndedBy = "exit"
+        self._ended_by = EndedBy.EXIT
         self._output_bytes = 0
         self._started = time.monotonic()
         with ExitStack() as ours:
@@ -84,17 +89,18 @@ class _RunningJob:
             readers = [os.dup(fd) for fd in (out, err, status)]
             self._process = _start(argv, readers, pipes, (status_end, *fds))
         keep = job.keep_bytes
-        self._stdout = OutputReader(readers[0], keep, partial(watch.wrote, Stream.STDOUT), self._count)
-        self._stderr = OutputReader(readers[1], keep, partial(watch.wrote, Stream.STDERR), self._count)
+        self._stdout = OutputReader(readers[0], keep, partial(watch, Stream.STDOUT), self._count)
+        self._stderr = OutputReader(readers[1], keep, partial(watch, Stream.STDERR), self._count)
 
-    async def end(self, cancel: Cancel) -> BoxEnd:
-        timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._kill, "timeout")
-        cancel.when_requested(partial(self._kill, "cancelled"))
+    async def end(self, handle: Cancellable | None) -> BoxEnd:
+        timer = asyncio.get_running_loop().call_later(self._job.timeout_seconds, self._kill, EndedBy.TIMEOUT)
+        if handle:
+            handle.on_cancel(partial(self._kill, EndedBy.CANCEL))
         ending = asyncio.create_task(self._end())
         try:
             return await asyncio.shield(ending)
         except asyncio.CancelledError:
-            self._kill("cancelled")
+            self._kill(EndedBy.CANCEL)
             await asyncio.shield(ending)
             raise
         finally:
@@ -107,28 +113,32 @@ class _RunningJob:
         return self._said(process)
 
     def _said(self, process: ProcessEnd) -> BoxEnd:
-        never_ran = self._ended_by == "exit" and process.exit_code is None
+        never_ran = self._ended_by is EndedBy.EXIT and process.exit_code is None
         stderr = self._stderr.captured
         return BoxEnd(
             exit_code=process.exit_code,
-            ended_by="setup" if never_ran else self._ended_by,
+            ended_by=EndedBy.SETUP if never_ran else self._ended_by,
             stdout=self._stdout.captured,
             stderr=stderr,
             wall_seconds=time.monotonic() - self._started,
             cpu_seconds=process.cpu_seconds,
             peak_memory_bytes=process.peak_memory_bytes,
-            error=stderr.data.decode(errors="replace").strip() or "bubblewrap died" if never_ran else "",
+            problem=stderr.data.decode(errors="replace").strip() or "bubblewrap died" if never_ran else "",
         )
 
     def _count(self, read_bytes: int) -> None:
         self._output_bytes += read_bytes
         if self._output_bytes > self._job.output_limit_bytes:
-            self._kill("output_limit")
+            self._kill(EndedBy.OUTPUT_LIMIT)
 
     def _kill(self, why: EndedBy) -> None:
-        if self._ended_by == "exit" and not self._process.ended.done():
+        if self._ended_by is EndedBy.EXIT and not self._process.ended.done():
             self._ended_by = why
             self._process.kill()
+
+
+def _unwatched(stream: Stream, offset: int, data: bytes) -> None:
+    del stream, offset, data
 
 
 def _start(argv: list[str], readers: list[int], pipes: tuple[int, int, int], fds: tuple[int, ...]) -> BoxProcess:
@@ -162,22 +172,20 @@ def _is_real(link: Path) -> bool:
 
 def _job_arguments(job: BoxJob) -> list[str]:
     env = {"PATH": PATH, "HOME": WORK, "LANG": "C.UTF-8", **job.env}
-    binds = [word for source, target in job.read_only_binds for word in ("--ro-bind", source, target)]
+    binds = [word for path in job.read_only for word in ("--ro-bind", path, path)]
     variables = [word for name, value in env.items() for word in ("--setenv", name, value)]
-    return [*binds, *_masks(job), "--remount-ro", "/dev", "--remount-ro", "/", *variables]
+    # A runner that is root owns /proc/sys whatever its user is called in the box: only the mount keeps it from being
+    # written, and with it settings of the whole host.
+    closed = [word for path in ("/proc", "/dev", "/") for word in ("--remount-ro", path)]
+    return [*binds, *_masks(job), *closed, *variables]
 
 
 def _masks(job: BoxJob) -> list[str]:
     # Installed below a directory that the box shows, the product itself would be there to read.
-    shown = [(Path("/usr"), Path("/usr")), *((Path(s), Path(t)) for s, t in job.read_only_binds)]
-    packages = [PRODUCT / "services", PRODUCT / "taskandgo"]
-    hidden = [
-        target / package.relative_to(source)
-        for source, target in shown
-        for package in packages
-        if package.is_relative_to(source)
-    ]
-    return [word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))]
+    shown = (Path("/usr"), *map(Path, job.read_only))
+    packages = (PRODUCT / "services", PRODUCT / "taskandgo")
+    hidden = {package for package in packages if any(package.is_relative_to(path) for path in shown)}
+    return [word for path in sorted(hidden) for word in ("--tmpfs", str(path), "--remount-ro", str(path))]
 
 
 def _pipe(ours: ExitStack) -> tuple[int, int]:
@@ -196,16 +204,12 @@ def _stdin(ours: ExitStack, data: bytes) -> int:
 def _files(ours: ExitStack, job: BoxJob) -> tuple[list[str], list[int]]:
     words: list[str] = []
     fds: list[int] = []
-    for name, file in job.files.items():
-        fd = _memory(file.data)
+    for name, data in job.files.items():
+        fd = _memory(data)
         ours.callback(os.close, fd)
         fds.append(fd)
-        words += ["--perms", _mode(file), "--file", str(fd), f"{WORK}/{name}"]
+        words += ["--perms", "0755", "--file", str(fd), f"{WORK}/{name}"]
     return words, fds
-
-
-def _mode(file: BoxFile) -> str:
-    return "0555" if file.executable else "0644"
 
 
 def _memory(data: bytes) -> int:

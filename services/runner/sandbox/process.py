@@ -95,9 +95,10 @@ def _settle(dead: asyncio.Future[None]) -> None:
 
 async def _reap(pid: int) -> resource.struct_rusage | None:
     try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # noqa: ASYNC222 - does not wait
+        # Neither call waits: the first only asks whether the process is our child, the second comes after its death.
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # noqa: ASYNC222
         await _dead(pid)
-        return os.wait4(pid, 0)[2]  # noqa: ASYNC222 - it is dead already
+        return os.wait4(pid, 0)[2]  # noqa: ASYNC222
     except (ChildProcessError, ProcessLookupError):
         return None  # bubblewrap reaped it itself: it never got as far as running the job
 
