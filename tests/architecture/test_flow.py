@@ -22,6 +22,7 @@ from taskandgo.messages import (
     TaskFinished,
     TaskSubmitted,
 )
+from taskandgo.settings import load
 
 SERVICES = Path(__file__).parents[2] / "services"
 #: Who handles which message.
@@ -95,7 +96,7 @@ def test_dead_letters_are_counted_by_the_monitor() -> None:
 
 def test_the_runner_speaks_the_languages_that_tasks_may_name() -> None:
     # They are only named here and run nothing, so they need no box.
-    spoken = make_languages(RunnerSettings(), cast("Box", None))
+    spoken = make_languages(load(RunnerSettings), cast("Box", None))
     assert spoken.keys() == words.LANGUAGES.keys()
 
 
