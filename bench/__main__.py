@@ -35,12 +35,12 @@ def main(
 ) -> None:
     """Measure TaskAndGo side by side with Celery and Dramatiq, the same sandboxed code on the same RabbitMQ."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    plan = Plan(tasks, singles, rounds)
+    plan, names = Plan(tasks, singles, rounds), _wanted(only)
     progress = Console(stderr=True)
     with ExitStack() as started:
         folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="taskandgo-bench-")))
-        systems = _start(started, folder, _wanted(only))
         try:
+            systems = _start(started, folder, names)
             times = measure(systems, plan, progress.print)
         except Exception:
             progress.print(logs(folder), markup=False)
@@ -73,4 +73,6 @@ def _start(started: ExitStack, folder: Path, names: list[str]) -> dict[str, Syst
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(main)
+    app()

@@ -55,7 +55,7 @@ async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[Runne
         clock,
     )
     async with AsyncExitStack() as stack:
-        for background in (heartbeats.for_ever(), _prepare(languages)):
+        for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
         address = await _serve_ops(stack, settings, broker)
         cancelled = listener(f"runner.task-cancelled.{settings.runner_name}", "task.cancelled")
@@ -67,13 +67,15 @@ async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[Runne
         yield RunnerService(address)
 
 
-async def _prepare(languages: dict[str, Language]) -> None:
+async def _prepare(languages: dict[str, Language], heartbeats: SendHeartbeats) -> None:
     for name, language in languages.items():
         try:
             await language.prepare()
             log.info("language.prepared", language=name)
         except MissingToolError as error:
             log.warning("language.missing", language=name, error=str(error))
+            heartbeats.languages.remove(name)
+            await heartbeats.once()
 
 
 async def _drain(taking: Subscription, heartbeats: SendHeartbeats, seconds: float) -> None:

@@ -16,7 +16,7 @@ from services.runner.running_chunks import Key, RunningChunks
 from services.runner.stream_output import StreamOutput
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.clock import Clock
-from taskandgo.errors import BrokerAwayError
+from taskandgo.errors import BrokerAwayError, UnroutableError
 from taskandgo.messages import ChunkFinished, ChunkReady, ChunkStarted
 from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome
@@ -43,13 +43,22 @@ class OnChunkReady:
         if here := self.running.get(key):
             # Redelivered after a lost connection, while the run goes on: this delivery takes the old one's place.
             await here.ended.wait()
-        elif delivery.redelivered:
+            if here.published:
+                return Ack()
+        if delivery.redelivered:
             lost = AttemptResult(outcome=Outcome.LOST, reason="its runner died, or was cut off before it started")
             await self._finish(message, None, lost)
         else:
             async with self.slots:
-                await self._run(message, key)
+                await self._run_unless_cancelled(message, key)
         return Ack()
+
+    async def _run_unless_cancelled(self, message: ChunkReady, key: Key) -> None:
+        if self.running.is_cancelled(message.task_id):
+            cancelled = AttemptResult(outcome=Outcome.CANCELLED, reason="the task was cancelled before it started")
+            await self._finish(message, None, cancelled)
+        else:
+            await self._run(message, key)
 
     async def _run(self, message: ChunkReady, key: Key) -> None:
         running, streaming = self.running.begin(key), StreamOutput(self.broker, message)
@@ -59,6 +68,7 @@ class OnChunkReady:
             result = await self.execute(message, running, streaming)
             await streaming.close()
             await self._finish(message, started_at, result)
+            running.published = True
         finally:
             self.running.end(key)
 
@@ -98,7 +108,7 @@ class OnChunkReady:
         while True:
             try:
                 return await self.broker.publish(message)
-            except BrokerAwayError as error:
+            except (BrokerAwayError, UnroutableError) as error:
                 log.warning("chunk.unpublished", task_id=message.task_id, error=str(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

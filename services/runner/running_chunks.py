@@ -13,6 +13,7 @@ class RunningChunk:
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.published = False
         self.ended = asyncio.Event()
         self._kill: Callable[[], None] | None = None
 
@@ -50,8 +51,12 @@ class RunningChunks:
         chunk.cancelled = key[0] in self._cancelled
         return chunk
 
+    def is_cancelled(self, task_id: str) -> bool:
+        """Whether the task was cancelled lately."""
+        return task_id in self._cancelled
+
     def end(self, key: Key) -> None:
-        """The attempt has ended, and its result is published."""
+        """The attempt is over; `published` says whether its result is out."""
         self._running.pop(key).ended.set()
 
     def cancel_task(self, task_id: str) -> None:

@@ -48,9 +48,18 @@ class Go:
             self._builds[key] = building
         self._builds.move_to_end(key)
         # Shielded: a chunk that is cancelled takes the build from nobody else.
-        built = await asyncio.shield(building)
+        try:
+            built = await asyncio.shield(building)
+        finally:
+            self._forget_unsaid(key)
         self._forget_oldest()
         return built
+
+    def _forget_unsaid(self, key: bytes) -> None:
+        # Only what the compiler itself said of a source stays true; a box that failed may work the next time.
+        building = self._builds.get(key)
+        if building and building.done() and not _is_said(building):
+            del self._builds[key]
 
     async def _toolchain(self) -> GoToolchain:
         if self._preparing is None or (self._preparing.done() and self._preparing.exception()):
@@ -74,7 +83,7 @@ class Go:
         return Program(argv=("./main",), files={"main": end.stdout.data}, compile_seconds=end.wall_seconds)
 
     def _forget_oldest(self) -> None:
-        done = [key for key, building in self._builds.items() if building.done()]
+        done = [key for key, building in self._builds.items() if building.done() and _is_said(building)]
         sizes = {key: _size(self._builds[key].result()) for key in done}
         total = sum(sizes.values())
         for key in done[:-1]:
@@ -82,6 +91,13 @@ class Go:
                 return
             total -= sizes[key]
             del self._builds[key]
+
+
+def _is_said(building: asyncio.Task[Program | Refused]) -> bool:
+    if building.cancelled() or building.exception():
+        return False
+    built = building.result()
+    return isinstance(built, Program) or built.end.ended_by is EndedBy.EXIT
 
 
 def _size(built: Program | Refused) -> int:

@@ -4,8 +4,10 @@ Promises: prepared once a toolchain, also by many runners at once; what is prepa
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -16,6 +18,10 @@ from pathlib import Path
 from services.runner.languages.language import MissingToolError
 
 MISSING = "Go is not installed on this runner: put go on the PATH, or pip install 'taskandgo[go]'"
+#: Raised whenever what is prepared changes.
+LAYOUT = 2
+#: A program loaded from a file is no program that was submitted.
+REFUSED = frozenset({"plugin"})
 LIST = "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"
 
 
@@ -38,7 +44,7 @@ async def prepare_go(cache: Path) -> GoToolchain:
     root = Path(await _output(program, {}, "env", "GOROOT"))
     version = await _output(program, {}, "env", "GOVERSION")
     cache.mkdir(parents=True, exist_ok=True)
-    library = cache / version.replace(" ", "_")
+    library = cache / f"{version.replace(' ', '_')}-{platform.machine()}-{LAYOUT}"
     with (cache / "lock").open("w") as lock:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not library.exists():
@@ -61,7 +67,7 @@ async def _compile_library(program: str, cache: Path, library: Path) -> None:
 
 
 def _is_public(name: str) -> bool:
-    return not {"internal", "vendor"} & set(name.split("/"))
+    return name not in REFUSED and not {"internal", "vendor"} & set(name.split("/"))
 
 
 async def _output(program: str, env: dict[str, str], *arguments: str) -> str:
@@ -73,7 +79,13 @@ async def _output(program: str, env: dict[str, str], *arguments: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    finally:
+        # A runner that stops takes the compiler with it.
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
     if process.returncode:
         raise MissingToolError(f"{program} {arguments[0]} failed: {err.decode(errors='replace').strip()}")
     return out.decode().strip()

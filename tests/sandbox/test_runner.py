@@ -1,0 +1,232 @@
+"""Chunks through a whole runner: the real memory broker before it, real boxes behind it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
+
+import pytest
+
+from services.runner.main import serve
+from services.runner.settings import RunnerSettings
+from taskandgo.broker.broker import Ack, Delivery, Disposition
+from taskandgo.broker.memory import MemoryBroker, open_memory
+from taskandgo.broker.topology import listener, runner_chunk_ready
+from taskandgo.messages import (
+    ChunkFinished,
+    ChunkOutput,
+    ChunkReady,
+    ChunkStarted,
+    Message,
+    RunnerHeartbeat,
+    TaskCancelled,
+    decode,
+)
+from taskandgo.settings import load
+from taskandgo.task import AttemptResult, Limits
+from taskandgo.words import Outcome, Priority
+
+
+class Heard:
+    """Every message of the runner's, in order."""
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, delivery: Delivery) -> Disposition:
+        """Keep it."""
+        async with self._changed:
+            self.messages.append(decode(delivery.body))
+            self._changed.notify_all()
+        return Ack()
+
+    async def first(self, wanted: Callable[[Message], bool]) -> Message:
+        """The first message that is wanted, waited for."""
+        async with self._changed, asyncio.timeout(60):
+            await self._changed.wait_for(lambda: any(map(wanted, self.messages)))
+            return next(filter(wanted, self.messages))
+
+
+class Running:
+    """A runner, its broker and what it says."""
+
+    def __init__(self, broker: MemoryBroker, heard: Heard) -> None:
+        self.broker = broker
+        self.heard = heard
+
+    async def submit(self, code: str, language: str = "python", **fields: object) -> str:
+        """Make a chunk ready; its task's id."""
+        task_id = f"t-{uuid4().hex}"
+        chunk = ChunkReady(
+            task_id=task_id, chunk_index=0, chunk_count=1, attempt=1, priority=Priority.NORMAL, pool="default",
+            language=language, code=code, **fields,  # type: ignore[arg-type]
+        )  # fmt: skip
+        await self.broker.publish(chunk)
+        return task_id
+
+    async def finished(self, task_id: str) -> ChunkFinished:
+        """How the task's chunk ended."""
+        wanted = await self.heard.first(lambda m: isinstance(m, ChunkFinished) and m.task_id == task_id)
+        assert isinstance(wanted, ChunkFinished)
+        return wanted
+
+    async def result(self, code: str, language: str = "python", **fields: object) -> AttemptResult:
+        """The result of a chunk."""
+        return (await self.finished(await self.submit(code, language, **fields))).result
+
+
+def settings(**more: object) -> RunnerSettings:
+    """A runner's settings for tests."""
+    return load(RunnerSettings, broker_url="memory://", runner_http_listen="", runner_slots=2, **more)
+
+
+async def hear(broker: MemoryBroker) -> Heard:
+    """Listen to all that runners say."""
+    heard = Heard()
+    await broker.consume(listener(f"test.{uuid4().hex}", "chunk.#", "runner.heartbeat"), heard, prefetch=1000)
+    return heard
+
+
+@pytest.fixture
+async def runner() -> AsyncIterator[Running]:
+    """A runner at work."""
+    async with open_memory() as broker:
+        heard = await hear(broker)
+        async with serve(settings(), broker):
+            yield Running(broker, heard)
+
+
+async def test_a_chunk_is_started_run_and_finished(runner: Running) -> None:
+    finished = await runner.finished(await runner.submit("print(6 * 7)"))
+    assert (finished.result.outcome, finished.result.stdout) == (Outcome.SUCCEEDED, b"42\n")
+    assert (finished.result.exit_code, finished.result.usage.isolation) == (0, "bubblewrap")
+    started = await runner.heard.first(lambda m: isinstance(m, ChunkStarted) and m.task_id == finished.task_id)
+    assert isinstance(started, ChunkStarted)
+    assert started.started_at == finished.started_at
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "reason"),
+    [
+        ("raise SystemExit(7)", Outcome.FAILED, "exited with code 7"),
+        ("import os; os.kill(os.getpid(), 11)", Outcome.KILLED, "ended by SIGSEGV"),
+        ("while True: print('x' * 1000)", Outcome.OUTPUT_LIMIT, "wrote more than 67108864 bytes"),
+        ("import time; time.sleep(60)", Outcome.TIMED_OUT, "ran longer than its timeout of 1 s"),
+    ],
+)
+async def test_every_end_has_its_outcome_and_reason(runner: Running, code: str, outcome: Outcome, reason: str) -> None:
+    result = await runner.result(code, limits=Limits(timeout_seconds=1))
+    assert (result.outcome, result.reason) == (outcome, reason)
+
+
+async def test_a_traceback_names_the_line(runner: Running) -> None:
+    result = await runner.result("x = 1\nraise ValueError('here')")
+    assert b'main.py", line 2' in result.stderr
+
+
+async def test_the_code_is_told_who_it_is(runner: Running) -> None:
+    code = (
+        "import os; print(os.environ['TASK_ID'], os.environ['CHUNK_INDEX'], os.environ['ATTEMPT'], os.environ['OWN'])"
+    )
+    task_id = await runner.submit(code, env={"OWN": "mine", "TASK_ID": "forged"})
+    assert (await runner.finished(task_id)).result.stdout.decode() == f"{task_id} 0 1 mine\n"
+
+
+async def test_stdin_reaches_the_code(runner: Running) -> None:
+    assert (await runner.result("print(input())", stdin=b"given\n")).stdout == b"given\n"
+
+
+async def test_an_unknown_language_is_said(runner: Running) -> None:
+    result = await runner.result("x", "cobol")
+    assert result.outcome is Outcome.SANDBOX_ERROR
+    assert "cobol" in result.reason
+
+
+async def test_output_is_streamed_while_a_chunk_runs(runner: Running) -> None:
+    task_id = await runner.submit("import sys; print('now'); sys.stdout.flush(); import time; time.sleep(30)")
+    block = await runner.heard.first(lambda m: isinstance(m, ChunkOutput) and m.task_id == task_id)
+    assert isinstance(block, ChunkOutput)
+    assert (block.offset, block.data) == (0, b"now\n")
+    await runner.broker.publish(TaskCancelled(task_id=task_id))
+    await runner.finished(task_id)
+
+
+async def test_a_cancel_ends_what_runs_within_a_second(runner: Running) -> None:
+    task_id = await runner.submit("import time; time.sleep(60)")
+    await runner.heard.first(lambda m: isinstance(m, ChunkStarted) and m.task_id == task_id)
+    cancelled_at = time.monotonic()
+    await runner.broker.publish(TaskCancelled(task_id=task_id))
+    assert (await runner.finished(task_id)).result.outcome is Outcome.CANCELLED
+    assert time.monotonic() - cancelled_at < 1
+
+
+async def test_a_cancelled_chunk_that_still_waits_never_runs(runner: Running) -> None:
+    blockers = [await runner.submit("import time; time.sleep(60)") for _ in range(2)]
+    for blocker in blockers:
+        await runner.heard.first(lambda m, b=blocker: isinstance(m, ChunkStarted) and m.task_id == b)  # type: ignore[misc]
+    waiting = await runner.submit("print('ran')")
+    for task_id in (waiting, *blockers):
+        await runner.broker.publish(TaskCancelled(task_id=task_id))
+    finished = await runner.finished(waiting)
+    assert (finished.result.outcome, finished.result.stdout) == (Outcome.CANCELLED, b"")
+    assert finished.started_at is None
+
+
+async def test_what_a_drained_runner_hands_back_is_reported_lost_not_run_again() -> None:
+    async with open_memory() as broker:
+        heard = await hear(broker)
+        async with serve(settings(runner_drain_seconds=0), broker):
+            running = Running(broker, heard)
+            task_id = await running.submit("import time; time.sleep(60)")
+            await heard.first(lambda m: isinstance(m, ChunkStarted) and m.task_id == task_id)
+        assert await broker.depth(runner_chunk_ready("default")) == 1
+        async with serve(settings(), broker):
+            finished = await running.finished(task_id)
+    assert (finished.result.outcome, finished.started_at) == (Outcome.LOST, None)
+
+
+async def test_a_runner_that_drains_finishes_what_it_runs() -> None:
+    async with open_memory() as broker:
+        heard = await hear(broker)
+        async with serve(settings(), broker):
+            task_id = await Running(broker, heard).submit("import time; time.sleep(0.5); print('done')")
+            await heard.first(lambda m: isinstance(m, ChunkStarted) and m.task_id == task_id)
+        finished = await Running(broker, heard).finished(task_id)
+        await heard.first(lambda m: isinstance(m, RunnerHeartbeat) and m.draining)
+    assert finished.result.stdout == b"done\n"
+
+
+async def test_go_runs(runner: Running) -> None:
+    result = await runner.result('package main\nimport "fmt"\nfunc main() { fmt.Println("hello") }', "go")
+    assert (result.outcome, result.stdout) == (Outcome.SUCCEEDED, b"hello\n"), result
+    assert result.usage.compile_seconds > 0
+
+
+async def test_a_go_panic_names_its_line(runner: Running) -> None:
+    result = await runner.result('package main\nfunc main() {\n\tpanic("here")\n}', "go")
+    assert (result.outcome, result.exit_code) == (Outcome.FAILED, 2)
+    assert b"main.go:3" in result.stderr
+
+
+async def test_a_compile_error_reads_as_the_compiler_says_it(runner: Running) -> None:
+    result = await runner.result("package main\nfunc main() {\n\tundefined()\n}", "go")
+    assert result.outcome is Outcome.COMPILE_FAILED
+    assert result.stderr.startswith(b"main.go:3:2: undefined: undefined")
+
+
+@pytest.mark.parametrize(
+    "package", ["internal/abi", "vendor/golang.org/x/net/dns/dnsmessage", "C", "plugin", "no/such"]
+)
+async def test_only_public_packages_can_be_imported(runner: Running, package: str) -> None:
+    result = await runner.result(f'package main\nimport _ "{package}"\nfunc main() {{}}', "go")
+    assert result.outcome is Outcome.COMPILE_FAILED
+    assert b"main.go:2" in result.stderr
+
+
+async def test_the_same_go_source_is_compiled_once(runner: Running) -> None:
+    code = f'package main\n// {uuid4()}\nimport "fmt"\nfunc main() {{ fmt.Println(1) }}'
+    results = await asyncio.gather(*(runner.result(code, "go") for _ in range(6)))
+    assert {result.outcome for result in results} == {Outcome.SUCCEEDED}
+    assert len({result.usage.compile_seconds for result in results}) == 1
