@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.applications import Starlette
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from services.monitor.metrics import Metrics
 from services.monitor.on_chunk_finished import OnChunkFinished
@@ -18,10 +20,10 @@ from services.monitor.on_task_finished import OnTaskFinished
 from services.monitor.read_backlog import ReadBacklog
 from services.monitor.settings import MonitorSettings
 from taskandgo.broker import topology
-from taskandgo.broker.broker import Broker
+from taskandgo.broker.broker import Broker, Handler
 from taskandgo.broker.connect import open_broker
 from taskandgo.broker.handling import decoded
-from taskandgo.clock import SystemClock
+from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
 from taskandgo.lifecycle import until_stopped
 from taskandgo.messages import ChunkFinished, ChunkStarted, RunnerHeartbeat, TaskFinished
@@ -33,6 +35,12 @@ from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
 
 PREFETCH = 200
+CONTENTS = """TaskAndGo's monitor.
+
+/metrics  numbers for Prometheus
+/livez    whether this process is alive
+/readyz   whether it reaches the broker and the store
+"""
 
 log = structlog.get_logger()
 
@@ -45,41 +53,48 @@ class MonitorService:
 
 
 @asynccontextmanager
-async def serve(settings: MonitorSettings, broker: Broker, store: Store) -> AsyncIterator[MonitorService]:
-    """Run a monitor while the context lasts."""
-    clock, metrics = SystemClock(), Metrics()
-    heartbeats = OnRunnerHeartbeat(clock)
-    metrics.registry.register(heartbeats)
+async def serve(
+    settings: MonitorSettings, broker: Broker, store: Store, clock: Clock | None = None
+) -> AsyncIterator[MonitorService]:
+    """Run a monitor; leaving the context finishes the messages under way."""
+    clock, metrics = clock or SystemClock(), Metrics()
+    heartbeats = OnRunnerHeartbeat(metrics, clock, settings.monitor_runner_gone_seconds)
+    backlog = ReadBacklog(store, broker, metrics, clock)
+
+    async def before_metrics() -> None:
+        await heartbeats.forget_silent()
+        await backlog()
+
+    async with AsyncExitStack() as stack:
+        for queue, handler in _consumers(metrics, heartbeats):
+            subscription = await broker.consume(queue, handler, prefetch=PREFETCH)
+            stack.push_async_callback(subscription.stop)
+        stack.push_async_callback(backlog.close)
+        ops = ops_routes(_readiness(broker, store), metrics.registry, before_metrics)
+        app = Starlette(routes=[Route("/", _contents), *ops])
+        yield MonitorService(await stack.enter_async_context(serve_http(app, settings.monitor_http_listen)))
+
+
+def _consumers(metrics: Metrics, heartbeats: OnRunnerHeartbeat) -> list[tuple[topology.Queue, Handler]]:
     alive = topology.listener(f"monitor.runner-heartbeat.{uuid.uuid4().hex}", "runner.heartbeat")
-    consumers = (
+    return [
         (topology.MONITOR_TASK_FINISHED, decoded(OnTaskFinished(metrics), TaskFinished)),
         (topology.MONITOR_CHUNK_STARTED, decoded(OnChunkStarted(metrics), ChunkStarted)),
         (topology.MONITOR_CHUNK_FINISHED, decoded(OnChunkFinished(metrics), ChunkFinished)),
         (topology.MONITOR_DEAD_LETTER, OnDeadLetter(metrics)),
         (alive, decoded(heartbeats, RunnerHeartbeat)),
-    )
-    async with AsyncExitStack() as stack:
-        for queue, handler in consumers:
-            subscription = await broker.consume(queue, handler, prefetch=PREFETCH)
-            stack.push_async_callback(subscription.stop)
-
-        async def ready() -> dict[str, bool]:
-            return {"broker": broker.connected, "store": await _answers(store)}
-
-        app = Starlette(routes=ops_routes(ready, metrics.registry))
-        reading = _before_metrics(app, ReadBacklog(store, metrics, clock))
-        yield MonitorService(await stack.enter_async_context(serve_http(reading, settings.monitor_http_listen)))
+    ]
 
 
-def _before_metrics(app: ASGIApp, read: Callable[[], Awaitable[None]]) -> ASGIApp:
-    """The app, with what waits read anew before each scrape."""
+def _readiness(broker: Broker, store: Store) -> Callable[[], Awaitable[dict[str, bool]]]:
+    async def ready() -> dict[str, bool]:
+        return {"broker": broker.connected, "store": await _answers(store)}
 
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") == "/metrics":
-            await read()
-        await app(scope, receive, send)
+    return ready
 
-    return call
+
+async def _contents(_request: Request) -> Response:
+    return PlainTextResponse(CONTENTS)
 
 
 async def _answers(store: Store) -> bool:

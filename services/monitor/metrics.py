@@ -53,7 +53,35 @@ class Metrics:
             registry=registry,
         )
         self.dead_letters = Counter(
-            "taskandgo_dead_letters", "Messages that nobody could deal with.", ["queue"], registry=registry
+            "taskandgo_dead_letters",
+            "Messages that nobody could deal with, by the queue they waited in and the kind of reason.",
+            ["queue", "reason"],
+            registry=registry,
         )
+        self.dead_letter_depth = Gauge(
+            "taskandgo_dead_letter_depth",
+            "Dead letters that nobody has dealt with; NaN while the broker is away.",
+            registry=registry,
+        )
+        self._declare_runners(registry)
+        self._declare_backlog(registry)
         build = Gauge("taskandgo_build_info", "The version that runs; always 1.", ["version"], registry=registry)
         build.labels(__version__).set(1)
+
+    def _declare_runners(self, registry: CollectorRegistry) -> None:
+        self.runner_slots = Gauge(
+            "taskandgo_runner_slots", "Chunks a runner can run at once.", ["runner", "pool"], registry=registry
+        )
+        self.runner_slots_busy = Gauge(
+            "taskandgo_runner_slots_busy", "Slots in use.", ["runner", "pool"], registry=registry
+        )
+
+    def _declare_backlog(self, registry: CollectorRegistry) -> None:
+        self.tasks_waiting = Gauge("taskandgo_tasks_waiting", "Tasks that are queued.", ["priority"], registry=registry)
+        self.oldest_waiting_seconds = Gauge(
+            "taskandgo_oldest_waiting_seconds",
+            "Age of the oldest queued task; 0 if none.",
+            ["priority"],
+            registry=registry,
+        )
+        self.tasks = Gauge("taskandgo_tasks", "Tasks in the store.", ["state"], registry=registry)

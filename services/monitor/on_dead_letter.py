@@ -11,6 +11,16 @@ from taskandgo.broker.topology import SHARED_QUEUES
 KNOWN = {queue.name for queue in SHARED_QUEUES}
 POOL_QUEUE = "runner.chunk-ready"
 
+#: How a reason begins, and its kind; the broker's own reasons come as they are.
+REASONS = {
+    "not a message": "undecodable",
+    "expected ": "unexpected",
+    "rejected": "rejected",
+    "expired": "expired",
+    "maxlen": "maxlen",
+    "delivery_limit": "delivery_limit",
+}
+
 log = structlog.get_logger()
 
 
@@ -21,8 +31,14 @@ class OnDeadLetter:
     metrics: Metrics
 
     async def __call__(self, delivery: Delivery) -> Disposition:
-        """Count it by the queue it came from."""
+        """Count it by the queue it came from and the kind of reason."""
         queue = POOL_QUEUE if delivery.queue.startswith(POOL_QUEUE) else delivery.queue
-        self.metrics.dead_letters.labels(queue if queue in {*KNOWN, POOL_QUEUE} else "other").inc()
+        known = queue if queue in {*KNOWN, POOL_QUEUE} else "other"
+        self.metrics.dead_letters.labels(known, reason_label(delivery.reason)).inc()
         log.warning("dead_letter", queue=delivery.queue, routing_key=delivery.routing_key, reason=delivery.reason)
         return Ack()
+
+
+def reason_label(reason: str) -> str:
+    """The kind of a reason; `failed` when its handler raised."""
+    return next((kind for beginning, kind in REASONS.items() if reason.startswith(beginning)), "failed")

@@ -1,45 +1,36 @@
-"""Runs because a runner is alive: remembers its slots, and exports them until it has been silent for a while."""
+"""Runs because a runner is alive: shows its slots, until it has been silent for a while."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from services.monitor.metrics import Metrics
 from taskandgo.broker.broker import Ack, Delivery, Disposition
 from taskandgo.clock import Clock
 from taskandgo.messages import RunnerHeartbeat
 
-#: Three heartbeats at their default distance.
-SILENT_AFTER = timedelta(seconds=15)
 
+class OnRunnerHeartbeat:
+    """Handles RunnerHeartbeat."""
 
-class OnRunnerHeartbeat(Collector):
-    """Handles RunnerHeartbeat; also the collector of what it was told."""
-
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, gone_seconds: float) -> None:
+        self._metrics = metrics
         self._clock = clock
-        self._last: dict[str, RunnerHeartbeat] = {}
+        self._gone_after = timedelta(seconds=gone_seconds)
+        self._heard_at: dict[tuple[str, str], datetime] = {}
 
     async def __call__(self, message: RunnerHeartbeat, delivery: Delivery) -> Disposition:
-        """Remember it."""
+        """Show the runner as it is now."""
         del delivery
-        self._last[message.runner] = message
+        runner = (message.runner, message.pool)
+        # When it was heard, not when it was sent: the runner's clock may differ.
+        self._heard_at[runner] = self._clock.now()
+        self._metrics.runner_slots.labels(*runner).set(message.slots)
+        self._metrics.runner_slots_busy.labels(*runner).set(message.busy)
         return Ack()
 
-    def collect(self) -> Iterator[Metric]:
-        """The slots of the runners that were heard lately."""
-        self._forget_silent()
-        slots = GaugeMetricFamily(
-            "taskandgo_runner_slots", "Chunks a runner can run at once.", labels=["runner", "pool"]
-        )
-        busy = GaugeMetricFamily("taskandgo_runner_slots_busy", "Slots in use.", labels=["runner", "pool"])
-        for heartbeat in self._last.values():
-            slots.add_metric([heartbeat.runner, heartbeat.pool], heartbeat.slots)
-            busy.add_metric([heartbeat.runner, heartbeat.pool], heartbeat.busy)
-        yield slots
-        yield busy
-
-    def _forget_silent(self) -> None:
-        oldest = self._clock.now() - SILENT_AFTER
-        self._last = {name: last for name, last in self._last.items() if last.sent_at > oldest}
+    async def forget_silent(self) -> None:
+        """Show no longer who has been silent for too long."""
+        oldest = self._clock.now() - self._gone_after
+        for runner in [runner for runner, heard_at in self._heard_at.items() if heard_at < oldest]:
+            del self._heard_at[runner]
+            self._metrics.runner_slots.remove(*runner)
+            self._metrics.runner_slots_busy.remove(*runner)

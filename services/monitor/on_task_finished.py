@@ -14,13 +14,13 @@ class OnTaskFinished:
     metrics: Metrics
 
     async def __call__(self, message: TaskFinished, delivery: Delivery) -> Disposition:
-        """Count it."""
+        """Count it; the instants come from different machines, whose clocks may differ a little."""
         del delivery
         priority, language = message.priority.word, language_label(message.language)
         self.metrics.tasks_finished.labels(message.state, priority, language).inc()
         lasted = (message.finished_at - message.queued_at).total_seconds()
-        self.metrics.task_seconds.labels(priority, language).observe(lasted)
+        self.metrics.task_seconds.labels(priority, language).observe(max(0.0, lasted))
         if message.started_at:
             waited = (message.started_at - message.queued_at).total_seconds()
-            self.metrics.queue_wait.labels(priority).observe(waited)
+            self.metrics.queue_wait.labels(priority).observe(max(0.0, waited))
         return Ack()

@@ -11,3 +11,6 @@ class MonitorSettings(BrokerSettings, StoreSettings, LogSettings):
     monitor_http_listen: ListenAddress = Field(
         "127.0.0.1:8081", description="host:port for /metrics, /livez and /readyz"
     )
+    monitor_runner_gone_seconds: float = Field(
+        15.0, gt=0, le=3600, description="silence after which a runner's metrics vanish: three of its heartbeats"
+    )
