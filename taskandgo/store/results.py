@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.messages import ChunkFinished
@@ -26,7 +26,8 @@ Key = tuple[str, int, int]
 RESULT = ("exit_code", "stdout", "stderr", "stdout_truncated", "stderr_truncated")
 USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
 FINISH = update(chunk).where(*THIS_ATTEMPT, chunk.c.state != ChunkState.FINISHED.value)
-COUNT = update(task).where(task.c.task_id == bindparam("of_task"), task.c.state.in_(OPEN))
+# Spelt out, since IN cannot be part of a statement over many rows.
+COUNT = update(task).where(task.c.task_id == bindparam("of_task"), or_(*(task.c.state == state for state in OPEN)))
 
 
 async def record_results(connection: AsyncConnection, endings: Sequence[Ending]) -> list[Recorded]:
