@@ -19,6 +19,15 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
+        self._declare_tasks(registry)
+        self._declare_chunks(registry)
+        self._declare_dead_letters(registry)
+        self._declare_runners(registry)
+        self._declare_backlog(registry)
+        build = Gauge("taskandgo_build_info", "The version that runs; always 1.", ["version"], registry=registry)
+        build.labels(__version__).set(1)
+
+    def _declare_tasks(self, registry: CollectorRegistry) -> None:
         self.tasks_finished = Counter(
             "taskandgo_tasks_finished",
             "Tasks that reached a final state.",
@@ -39,6 +48,8 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+
+    def _declare_chunks(self, registry: CollectorRegistry) -> None:
         self.chunks_started = Counter(
             "taskandgo_chunks_started", "Attempts that runners began.", ["priority", "language"], registry=registry
         )
@@ -52,6 +63,8 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+
+    def _declare_dead_letters(self, registry: CollectorRegistry) -> None:
         self.dead_letters = Counter(
             "taskandgo_dead_letters",
             "Messages that nobody could deal with, by the queue they waited in and the kind of reason.",
@@ -63,10 +76,6 @@ class Metrics:
             "Dead letters that nobody has dealt with; NaN while the broker is away.",
             registry=registry,
         )
-        self._declare_runners(registry)
-        self._declare_backlog(registry)
-        build = Gauge("taskandgo_build_info", "The version that runs; always 1.", ["version"], registry=registry)
-        build.labels(__version__).set(1)
 
     def _declare_runners(self, registry: CollectorRegistry) -> None:
         self.runner_slots = Gauge(
