@@ -50,4 +50,8 @@ def celery_system(folder: Path, url: str) -> Iterator[CelerySystem]:
     """A worker and its client, while the context lasts."""
     words = ("celery", "--app=bench.celery_worker", "worker", "--without-mingle", *OPTIONS)
     with background(folder, "celery", *words, env={URL: url}), celery_app(url) as app:
-        yield CelerySystem(app)
+        try:
+            yield CelerySystem(app)
+        finally:
+            # Closing the application leaves the connection that results come by open.
+            app.backend.result_consumer.stop()

@@ -25,7 +25,7 @@ def as_json(times: Mapping[str, Times], plan: Plan) -> str:
 
 
 def show(times: Mapping[str, Times], plan: Plan, first: str) -> None:
-    """Print the table; ratios are those of the system `first` to the row's."""
+    """Print the table; each ratio is the system `first` divided by the row."""
     caption = f"{os.cpu_count()} cores; {plan.rounds} interleaved rounds of {plan.singles} single tasks and a burst"
     table = Table(title="Hello, world in a sandbox", caption=f"{caption} of {plan.tasks}")
     for heading in ("", "p50 ms", "p95 ms", "tasks/s", f"{first}: p50", f"{first}: tasks/s"):
@@ -47,6 +47,6 @@ def _numbers(taken: Times) -> dict[str, object]:
 
 def _row(taken: Times, first: Times | None) -> list[str]:
     p50, rate = taken.percentile(50), taken.rate
-    faster = f"{p50 / first.percentile(50):.2f} x faster" if first and first is not taken else ""
+    longer = f"{first.percentile(50) / p50:.2f} x the time" if first and first is not taken else ""
     more = f"{first.rate / rate:.2f} x as many" if first and first.rate and rate and first is not taken else ""
-    return [f"{p50:.1f}", f"{taken.percentile(95):.1f}", f"{rate:.1f}" if rate else "", faster, more]
+    return [f"{p50:.1f}", f"{taken.percentile(95):.1f}", f"{rate:.1f}" if rate else "", longer, more]
