@@ -13,8 +13,6 @@ import os
 import stat
 import struct
 from collections.abc import Iterable
-from enum import IntFlag
-from functools import cache
 from types import TracebackType
 
 from services.runner.sandbox.inside.kernel import forbid_new_privileges, syscall
@@ -26,47 +24,40 @@ NET_BIND_TCP, NET_CONNECT_TCP = 1 << 0, 1 << 1
 SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
 
 
-class Fs(IntFlag):
-    """The kernel's rights over files."""
+#: The kernel's rights over files, as plain numbers: flags of an enum cost more than the calls they are made for.
+FS_EXECUTE = 1 << 0
+FS_WRITE_FILE = 1 << 1
+FS_READ_FILE = 1 << 2
+FS_READ_DIR = 1 << 3
+FS_REMOVE_DIR = 1 << 4
+FS_REMOVE_FILE = 1 << 5
+FS_MAKE_CHAR = 1 << 6
+FS_MAKE_DIR = 1 << 7
+FS_MAKE_REG = 1 << 8
+FS_MAKE_SOCK = 1 << 9
+FS_MAKE_FIFO = 1 << 10
+FS_MAKE_BLOCK = 1 << 11
+FS_MAKE_SYM = 1 << 12
+FS_REFER = 1 << 13
+FS_TRUNCATE = 1 << 14
+FS_IOCTL_DEV = 1 << 15
+FS_RESOLVE_UNIX = 1 << 16
 
-    EXECUTE = 1 << 0
-    WRITE_FILE = 1 << 1
-    READ_FILE = 1 << 2
-    READ_DIR = 1 << 3
-    REMOVE_DIR = 1 << 4
-    REMOVE_FILE = 1 << 5
-    MAKE_CHAR = 1 << 6
-    MAKE_DIR = 1 << 7
-    MAKE_REG = 1 << 8
-    MAKE_SOCK = 1 << 9
-    MAKE_FIFO = 1 << 10
-    MAKE_BLOCK = 1 << 11
-    MAKE_SYM = 1 << 12
-    REFER = 1 << 13
-    TRUNCATE = 1 << 14
-    IOCTL_DEV = 1 << 15
-    RESOLVE_UNIX = 1 << 16
-
-
-READ = Fs.READ_FILE | Fs.READ_DIR
-EXECUTE = Fs.EXECUTE
-WRITE = (
-    Fs.WRITE_FILE
-    | Fs.TRUNCATE
-    | Fs.REFER
-    | (Fs.REMOVE_DIR | Fs.REMOVE_FILE)
-    | (Fs.MAKE_DIR | Fs.MAKE_REG | Fs.MAKE_SOCK | Fs.MAKE_FIFO | Fs.MAKE_SYM)
-)
+EXECUTE = FS_EXECUTE
+READ = FS_READ_FILE | FS_READ_DIR
+REMOVE = FS_REMOVE_DIR | FS_REMOVE_FILE
+MAKE = FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK | FS_MAKE_FIFO | FS_MAKE_SYM
+WRITE = FS_WRITE_FILE | FS_TRUNCATE | FS_REFER | REMOVE | MAKE
 READ_WRITE = READ | WRITE
 
-ABI_1 = Fs(Fs.REFER - 1)
-#: The version of Landlock's interface that brought a right.
-SINCE = {2: Fs.REFER, 3: Fs.TRUNCATE, 5: Fs.IOCTL_DEV, 9: Fs.RESOLVE_UNIX}
 #: The rights that mean something for a file; the kernel refuses a rule that gives a file any other.
-OF_A_FILE = Fs.EXECUTE | Fs.WRITE_FILE | Fs.READ_FILE | Fs.TRUNCATE | Fs.IOCTL_DEV
+OF_A_FILE = FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV
+IN_THE_FIRST_VERSION = FS_REFER - 1
+#: The version of Landlock's interface that brought a right.
+SINCE = {2: FS_REFER, 3: FS_TRUNCATE, 5: FS_IOCTL_DEV, 9: FS_RESOLVE_UNIX}
+SINCE_NET, SINCE_SCOPES = 4, 6
 
 
-@cache
 def abi() -> int:
     """The version of the kernel's Landlock; 0 when there is none, or it is switched off."""
     try:
@@ -77,32 +68,34 @@ def abi() -> int:
         raise
 
 
-def rights_known(version: int) -> Fs:
+def rights_known(version: int) -> int:
     """Every right over files that this version can refuse."""
-    known = ABI_1
-    for since, right in SINCE.items():
-        known |= right if version >= since else Fs(0)
-    return known
+    return IN_THE_FIRST_VERSION | sum(right for since, right in SINCE.items() if version >= since)
 
 
 def ruleset_attributes(version: int) -> bytes:
     """`struct landlock_ruleset_attr`, as long as this version knows it: everything is handled, so refused."""
-    files = int(rights_known(version))
-    net = NET_BIND_TCP | NET_CONNECT_TCP
-    scopes = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL
-    fields = [files, *([net] if version >= 4 else []), *([scopes] if version >= 6 else [])]  # noqa: PLR2004
+    fields = [rights_known(version)]
+    if version >= SINCE_NET:
+        fields.append(NET_BIND_TCP | NET_CONNECT_TCP)
+    if version >= SINCE_SCOPES:
+        fields.append(SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL)
     return struct.pack(f"={len(fields)}Q", *fields)
+
+
+# Worked out before any fork, so that no child has to.
+_ABI = abi() if NUMBERS else 0
+_KNOWN = rights_known(_ABI)
+_ATTRIBUTES = ruleset_attributes(_ABI)
 
 
 class Ruleset:
     """Rights being gathered; they hold from `restrict_self` on. OSError where the kernel has no Landlock."""
 
     def __init__(self) -> None:
-        attributes = ruleset_attributes(abi())
-        self._known = rights_known(abi())
-        self.fd = syscall(NUMBERS["landlock_create_ruleset"], attributes, len(attributes), 0)
+        self.fd = syscall(NUMBERS["landlock_create_ruleset"], _ATTRIBUTES, len(_ATTRIBUTES), 0)
 
-    def allow(self, path: str | int, rights: Fs) -> None:
+    def allow(self, path: str | int, rights: int) -> None:
         """Give the rights over the file, or the folder and all below it; `path` may be an open descriptor."""
         if isinstance(path, int):
             self._add(path, rights)
@@ -128,8 +121,8 @@ class Ruleset:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _add(self, fd: int, rights: Fs) -> None:
-        given = rights & self._known
+    def _add(self, fd: int, rights: int) -> None:
+        given = rights & _KNOWN
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             given &= OF_A_FILE
         rule = struct.pack("=Qi", given, fd)
@@ -138,7 +131,7 @@ class Ruleset:
 
 def restrict(read: Iterable[str | int], write: Iterable[str | int] = (), *, execute: bool) -> None:
     """Hold this thread to reading below `read`, and to reading and writing below `write`; `execute`: running both."""
-    more = EXECUTE if execute else Fs(0)
+    more = EXECUTE if execute else 0
     with Ruleset() as ruleset:
         for path in read:
             ruleset.allow(path, READ | more)
