@@ -1,7 +1,8 @@
 """What the kernel counts and limits of a box as a whole: the seam between the box and cgroup v1 or v2.
 
 Promises: every process below the one that was added counts, whatever it forks; limits stand as soon as `limit`
-returns; a removed group is gone from the kernel, at the latest when its runner or the next one there starts or ends.
+returns; no box feels or sees what one before it used; no group outlives its runner for longer than until another
+runner starts in the same place.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class BoxUsage:
-    """What a box has used so far; None is what this machine's cgroups do not count."""
+    """What a box has used so far; 0 is also what this machine's cgroups do not count: see `Cgroups.controllers`."""
 
-    cpu_seconds: float | None
-    peak_memory_bytes: int | None
+    cpu_seconds: float
+    peak_memory_bytes: int
     oom_kills: int
 
 
@@ -56,7 +57,7 @@ class BoxCgroup(Protocol):
         ...
 
     def remove(self) -> None:
-        """Give the group back, after its processes died; never fails: what the kernel holds for a moment goes later."""
+        """Give the group back, after its processes died; never fails, and may be called again."""
         ...
 
 

@@ -1,8 +1,34 @@
-"""Finds where this runner may make cgroups for its boxes: v2 if memory can be limited there, else v1."""
+"""Finds where this runner may make cgroups for its boxes: where v2 limits memory there, else in v1."""
 
+import os
+
+from services.runner.sandbox import cgroup_v1
+from services.runner.sandbox.cgroup_files import read
+from services.runner.sandbox.cgroup_mounts import UNIFIED, own_groups
+from services.runner.sandbox.cgroup_v1 import CgroupsV1
+from services.runner.sandbox.cgroup_v2 import CgroupsV2
 from services.runner.sandbox.cgroups import Cgroups, NoCgroups
 
 
 def find_cgroups(runner: str) -> Cgroups | NoCgroups:
-    """A place of the runner's own, what dead runners left there swept; or why there is none."""
-    return NoCgroups(f"not looked for yet: {runner}")
+    """A place for this runner's groups, what dead runners left there swept; or why there is none.
+
+    To be called before the runner starts other processes: with v2 it moves into a group from which they can be taken.
+    """
+    try:
+        own = own_groups()
+        if UNIFIED in own and "memory" in read(f"{own[UNIFIED]}/cgroup.controllers").split():
+            return CgroupsV2(own[UNIFIED], runner)
+        return _find_v1(own, runner)
+    except OSError as error:
+        return NoCgroups(f"{error.strerror}: {error.filename}")
+
+
+def _find_v1(own: dict[str, str], runner: str) -> Cgroups | NoCgroups:
+    here = {name: own[controller] for name, controller in cgroup_v1.CONTROLLERS.items() if controller in own}
+    writable = {name: group for name, group in here.items() if os.access(group, os.W_OK)}
+    if "memory" not in here:
+        return NoCgroups("no cgroup that is mounted here can limit memory")
+    if "memory" not in writable:
+        return NoCgroups(f"{here['memory']} is read-only, or belongs to somebody else")
+    return CgroupsV1(writable, runner)
