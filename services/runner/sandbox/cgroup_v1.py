@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from services.runner.sandbox.cgroup_files import count, kill_members, read, write
+from services.runner.sandbox.cgroup_files import count, kill_members, members, read, write
 from services.runner.sandbox.cgroups import BoxUsage
 from services.runner.sandbox.runner_groups import REUSE_BYTES, RunnerGroups
 
@@ -54,7 +54,7 @@ class CgroupsV1:
         directories = self._directories(name)
         memory = directories["memory"]
         try:
-            if int(read(f"{memory}/memory.usage_in_bytes")) > REUSE_BYTES:
+            if not _is_empty(directories) or int(read(f"{memory}/memory.usage_in_bytes")) > REUSE_BYTES:
                 return False
             for knob in (LIMIT_WITH_SWAP, LIMIT):
                 if os.access(f"{memory}/{knob}", os.F_OK):
@@ -152,6 +152,12 @@ class BoxCgroupV1:
             asyncio.get_running_loop().remove_reader(self._oom_event)
             os.close(self._oom_event)
             self._oom_event = None
+
+
+def _is_empty(directories: dict[str, str]) -> bool:
+    if "pids" in directories:
+        return int(read(f"{directories['pids']}/pids.current")) == 0
+    return not members(directories["memory"])
 
 
 def _told(event: int, kill: Callable[[], None]) -> None:

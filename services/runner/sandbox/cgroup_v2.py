@@ -55,7 +55,9 @@ class CgroupsV2:
     def _renew(self, name: str) -> bool:
         group = f"{self._group}/{name}"
         try:
-            if not is_resettable(group) or int(read(f"{group}/memory.current")) > REUSE_BYTES:
+            if count(f"{group}/cgroup.events", "populated") or not is_resettable(group):
+                return False
+            if int(read(f"{group}/memory.current")) > REUSE_BYTES:
                 return False
             for knob in KNOBS & _files(group):
                 write(f"{group}/{knob}", "max")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from services.runner.sandbox.cgroup_files import clear, members, removed, subgroups
+from services.runner.sandbox.cgroup_files import clear, removed, subgroups
 
 PARENT = "taskandgo"
 NAME_LENGTH = 64
@@ -24,7 +24,7 @@ REUSE_BYTES = 4 * 1024 * 1024
 class RunnerGroups:
     """Makes and keeps the groups of one runner; OSError if it may not, or if one of its name lives here.
 
-    `renew` makes a used and empty group like new, known by its directory's name, or says that it is of no more use.
+    `renew` makes a used group like new, known by its directory's name, or says that it is not empty or of no more use.
     """
 
     def __init__(self, own: Sequence[str], runner: str, renew: Callable[[str], bool]) -> None:
@@ -55,7 +55,7 @@ class RunnerGroups:
         used, self._used = self._used, []
         while used:
             name = used.pop()
-            if self._is_empty(name) and self._renew(name):
+            if self._renew(name):
                 self._used += used
                 return name
             if not self._removed(name):
@@ -84,12 +84,6 @@ class RunnerGroups:
             self.give_back(name)
             raise
         return name
-
-    def _is_empty(self, name: str) -> bool:
-        try:
-            return not members(f"{self.groups[0]}/{name}")
-        except OSError:
-            return False
 
     def _removed(self, name: str) -> bool:
         left = [group for group in self.groups if not removed(f"{group}/{name}")]
