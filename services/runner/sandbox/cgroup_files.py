@@ -9,6 +9,7 @@ from pathlib import Path
 
 READ_BYTES = 64 * 1024
 SWEEP_SECONDS = 2.0
+KILL_ROUNDS = 100
 
 
 def write(path: str, text: str) -> None:
@@ -49,9 +50,12 @@ def members(group: str) -> list[int]:
 
 
 def kill_members(group: str) -> None:
-    """Kill what is in the group and what it forks meanwhile."""
+    """Kill what is in the group and what it forks meanwhile, within reason."""
     killed: set[int] = set()
-    while fresh := set(members(group)) - killed:
+    for _ in range(KILL_ROUNDS):
+        fresh = set(members(group)) - killed
+        if not fresh:
+            return
         pidfds = _pidfds(fresh)
         # Only now is it sure that a pidfd is that of a member: the number may have been another's when it was opened.
         still = set(members(group))

@@ -52,6 +52,6 @@ def _unescaped(word: str) -> str:
 
 def _below(root: str, path: str | None) -> str | None:
     """The group's path below the mount point; None if the mount does not show it."""
-    if path is None or not f"{path}/".startswith(f"{root.rstrip('/')}/"):
+    if path is None or path.startswith("/..") or not f"{path}/".startswith(f"{root.rstrip('/')}/"):
         return None
     return path[len(root.rstrip("/")) :].rstrip("/")

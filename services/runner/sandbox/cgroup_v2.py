@@ -16,7 +16,8 @@ from typing import Final
 from services.runner.sandbox.cgroup_files import count, kill_members, members, read, write
 from services.runner.sandbox.cgroups import BoxUsage
 from services.runner.sandbox.peak_memory import PeakMemory, is_resettable
-from services.runner.sandbox.runner_groups import PARENT, REUSE_BYTES, RunnerGroups
+from services.runner.sandbox.runner_directory import PARENT
+from services.runner.sandbox.runner_groups import REUSE_BYTES, RunnerGroups
 
 CONTROLLERS: Final = frozenset({"memory", "pids", "cpu"})
 KNOBS: Final = frozenset({"memory.max", "memory.swap.max", "pids.max"})
@@ -39,14 +40,14 @@ class CgroupsV2:
         if not _is_root(own):
             _move_members(own)
         self._groups = RunnerGroups([own], runner, self._renew)
-        (self._group,) = self._groups.groups
+        self._group = self._groups.directories[own]
         for group in (own, f"{own}/{PARENT}", self._group):
             write(f"{group}/cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(limits)))
 
     def make(self) -> "BoxCgroupV2":
         """Make a group without limits."""
-        name = self._groups.take()
-        return BoxCgroupV2(f"{self._group}/{name}", partial(self._groups.give_back, name))
+        with self._groups.taken() as name:
+            return BoxCgroupV2(f"{self._group}/{name}", partial(self._groups.give_back, name))
 
     def close(self) -> None:
         """Kill what is left in any group of this runner, and remove its groups."""

@@ -12,7 +12,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class BoxUsage:
-    """What a box has used so far; 0 is also what this machine's cgroups do not count: see `Cgroups.controllers`."""
+    """What a box has used so far; 0 is also what this machine's cgroups do not count: see `Cgroups.controllers`.
+
+    `oom_kills` is above 0 if, and only if, the box ran out of its memory.
+    """
 
     cpu_seconds: float
     peak_memory_bytes: int

@@ -93,7 +93,10 @@ class Watched:
         """Take a sample, and tell if it is above a limit."""
         if self not in self._among:
             return  # stopped by what another box's callback did in this round
-        passed = self._limits.passed(self._sample())
+        try:
+            passed = self._limits.passed(self._sample())
+        except OSError:
+            return  # the kernel would not say, having no descriptor or memory to spare; the next round asks again
         if passed:
             self.stop()
             self._exceeded(passed)
