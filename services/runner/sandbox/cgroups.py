@@ -14,7 +14,7 @@ from typing import Protocol
 class BoxUsage:
     """What a box has used so far; 0 is also what this machine's cgroups do not count: see `Cgroups.controllers`.
 
-    `oom_kills` is above 0 if, and only if, the box ran out of its memory.
+    `oom_kills` is above 0 when the kernel found no more memory for the box, whoever killed it then.
     """
 
     cpu_seconds: float
