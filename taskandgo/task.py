@@ -15,9 +15,15 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Limits(Value, frozen=True):
-    """What one attempt may use; None takes the runner's default."""
+    """What one attempt may use, all its processes together; None takes the runner's default."""
 
     timeout_seconds: float | None = None
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    disk_bytes: int | None = None
+    output_bytes: int | None = None
 
 
 class TaskSpec(Value, frozen=True):
@@ -37,7 +43,7 @@ class TaskSpec(Value, frozen=True):
 
 
 class Usage(Value, frozen=True):
-    """What an attempt used, measured by its runner; memory is the largest single process."""
+    """What an attempt used, measured by its runner."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0

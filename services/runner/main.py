@@ -12,10 +12,12 @@ from starlette.applications import Starlette
 from services.runner.execute_chunk import ExecuteChunk
 from services.runner.languages.language import Language, MissingToolError
 from services.runner.languages.languages import make_languages
+from services.runner.limits import granted
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
 from services.runner.running_chunks import RunningChunks
-from services.runner.sandbox.bubblewrap import open_box
+from services.runner.sandbox.box import Box
+from services.runner.sandbox.sandbox import SandboxPlan, open_sandbox
 from services.runner.send_heartbeats import SendHeartbeats
 from services.runner.settings import RunnerSettings
 from taskandgo.broker.broker import Broker, Subscription
@@ -28,6 +30,7 @@ from taskandgo.messages import ChunkReady, TaskCancelled
 from taskandgo.rpc.http_server import serve_http
 from taskandgo.rpc.ops_routes import ops_routes
 from taskandgo.settings import load
+from taskandgo.task import Limits
 from taskandgo.telemetry.logs import configure_logs
 
 log = structlog.get_logger()
@@ -43,7 +46,14 @@ class RunnerService:
 @asynccontextmanager
 async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[RunnerService]:
     """Run a runner; leaving the context lets running chunks finish, and hands back the rest."""
-    box = await open_box(settings.runner_work_bytes)
+    async with open_sandbox(_sandbox_plan(settings)) as box:
+        log.info("sandbox.ready", isolation=box.isolation, steps=box.steps, metering=box.metering)
+        async with _serve_in(settings, broker, box) as service:
+            yield service
+
+
+@asynccontextmanager
+async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> AsyncIterator[RunnerService]:
     languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
     heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box.isolation, clock)
     on_chunk_ready = OnChunkReady(
@@ -65,6 +75,18 @@ async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[Runne
         taking = await broker.consume(queue, decoded(on_chunk_ready, ChunkReady), prefetch=settings.runner_slots)
         stack.push_async_callback(_drain, taking, heartbeats, settings.runner_drain_seconds)
         yield RunnerService(address)
+
+
+def _sandbox_plan(settings: RunnerSettings) -> SandboxPlan:
+    return SandboxPlan(
+        level=settings.runner_isolation,
+        uid=settings.runner_sandbox_uid,
+        interpreter=settings.runner_python,
+        preload=tuple(filter(None, settings.runner_python_preload.split(","))),
+        slots=settings.runner_slots,
+        limits=granted(Limits(), settings),
+        runner=settings.runner_name,
+    )
 
 
 async def _prepare(languages: dict[str, Language], heartbeats: SendHeartbeats) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from services.runner.languages.go_toolchain import GoToolchain, prepare_go
 from services.runner.languages.language import Program, Refused
-from services.runner.sandbox.box import Box, BoxJob, EndedBy
+from services.runner.sandbox.box import Box, BoxJob, BoxLimits, EndedBy
+from services.runner.sandbox.sealed import SealedFile
 
 MIB = 1024 * 1024
-LARGEST_BINARY = 128 * MIB
+EXTRA_ADDRESS_BYTES = 512 * MIB
+OUT_OF_MEMORY = (b"fatal error: runtime: out of memory", b"runtime: out of memory", b"runtime: cannot allocate memory")
 CACHE_BYTES = 256 * MIB
 #: fd 3 keeps the compiler's own words away from stdout, which carries the binary.
 SCRIPT = (
@@ -27,16 +29,17 @@ SCRIPT = (
 class Go:
     """The language Go."""
 
-    def __init__(self, box: Box, cache: Path, compile_timeout_seconds: float) -> None:
+    def __init__(self, box: Box, cache: Path, limits: BoxLimits) -> None:
         self._box = box
         self._cache = cache
-        self._timeout_seconds = compile_timeout_seconds
+        self._limits = limits
         self._preparing: asyncio.Task[GoToolchain] | None = None
         self._builds: OrderedDict[bytes, asyncio.Task[Program | Refused]] = OrderedDict()
 
     async def prepare(self) -> None:
-        """Find the toolchain, and compile the standard library once."""
-        await self._toolchain()
+        """Find the toolchain, compile the standard library once, and show both to boxes."""
+        toolchain = await self._toolchain()
+        await self._box.show(str(toolchain.root / "pkg" / "tool"), str(toolchain.library))
 
     async def build(self, code: str) -> Program | Refused:
         """The program, or the compiler's text."""
@@ -69,18 +72,23 @@ class Go:
     async def _compile(self, toolchain: GoToolchain, code: str) -> Program | Refused:
         tools = next((toolchain.root / "pkg" / "tool").glob("*_*"))
         job = BoxJob(
+            limits=self._limits,
+            keep_bytes=self._limits.output_bytes,
             argv=("/bin/sh", "-c", SCRIPT, str(tools), str(toolchain.library)),
+            extra_address_bytes=EXTRA_ADDRESS_BYTES,
             files={"main.go": code.encode()},
-            read_only=(str(tools), str(toolchain.library)),
             env={"GOGC": "off", "GOMAXPROCS": "1", "PATH": "/usr/bin:/bin", "GOROOT": str(toolchain.root)},
-            timeout_seconds=self._timeout_seconds,
-            keep_bytes=LARGEST_BINARY,
-            output_limit_bytes=LARGEST_BINARY,
         )
         end = await self._box.run(job)
         if end.ended_by is not EndedBy.EXIT or end.exit_code != 0:
             return Refused(end, end.stderr.data[:MIB].replace(b"/work/", b""))
-        return Program(argv=("./main",), files={"main": end.stdout.data}, compile_seconds=end.wall_seconds)
+        return Program(
+            argv=("./main",),
+            binary=SealedFile(end.stdout.data),
+            compile_seconds=end.wall_seconds,
+            out_of_memory=OUT_OF_MEMORY,
+            extra_address_bytes=EXTRA_ADDRESS_BYTES,
+        )
 
     def _forget_oldest(self) -> None:
         done = [key for key, building in self._builds.items() if building.done() and _is_said(building)]
@@ -101,4 +109,4 @@ def _is_said(building: asyncio.Task[Program | Refused]) -> bool:
 
 
 def _size(built: Program | Refused) -> int:
-    return len(built.text) if isinstance(built, Refused) else sum(map(len, built.files.values()))
+    return len(built.text) if isinstance(built, Refused) else built.binary.size if built.binary else 0

@@ -4,17 +4,24 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.runner.sandbox.box import BoxEnd
+from services.runner.sandbox.sealed import SealedFile
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Code that is ready to start, in a box's temp directory: its files and its command."""
+    """Code that is ready to start: its files in the temp directory, and a command, or a sealed program, or neither.
 
-    argv: tuple[str, ...]
-    files: dict[str, bytes]
-    read_only: tuple[str, ...] = ()
+    With neither, main.py runs in the warm Python. `out_of_memory` begins the line of stderr that a program writes when
+    memory is refused to it; `extra_address_bytes` is what its runtime reserves beyond what it uses.
+    """
+
+    argv: tuple[str, ...] = ()
+    binary: SealedFile | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     compile_seconds: float = 0.0
+    out_of_memory: tuple[bytes, ...] = ()
+    extra_address_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class Refused:
 
 
 class MissingToolError(Exception):
-    """A language's tools are not installed on this runner; the message says how to get them."""
+    """A language cannot run on this runner; the message says why, and what to do."""
 
 
 class Language(Protocol):

@@ -3,6 +3,7 @@
 from services.runner.languages.go import Go
 from services.runner.languages.language import Language
 from services.runner.languages.python import Python
+from services.runner.limits import compile_limits
 from services.runner.sandbox.box import Box
 from services.runner.settings import RunnerSettings
 
@@ -10,6 +11,6 @@ from services.runner.settings import RunnerSettings
 def make_languages(settings: RunnerSettings, box: Box) -> dict[str, Language]:
     """Each language by the prefix that names it."""
     return {
-        "python": Python(settings.runner_python),
-        "go": Go(box, settings.runner_go_cache, settings.runner_compile_timeout_seconds),
+        "python": Python(),
+        "go": Go(box, settings.runner_go_cache, compile_limits(settings)),
     }

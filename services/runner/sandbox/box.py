@@ -1,6 +1,6 @@
-"""The seam between the runner and whatever confines submitted code.
+"""The seam between the runner and what confines submitted code: a job goes in, its end comes out.
 
-Promises of every box: the code sees nothing but what its job lists, on an empty working directory of its
+Promises of a box: the code sees nothing but what its job and its level give it, in an empty working directory of its
 own; when `run` returns or raises, no process of the job is left and nothing of it remains on the host.
 """
 
@@ -13,14 +13,15 @@ from taskandgo.errors import TaskAndGoError
 from taskandgo.words import Stream
 
 WORK = "/work"
-PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class EndedBy(StrEnum):
-    """What ended a job: itself, its timeout, too much output, its cancellation, or a box that could not be set up."""
+    """What ended a job: itself, one of its limits, its cancellation, or a box that could not be set up."""
 
     EXIT = "exit"
     TIMEOUT = "timeout"
+    CPU_TIME = "cpu_time"
+    MEMORY = "memory"
     OUTPUT_LIMIT = "output_limit"
     CANCEL = "cancel"
     SETUP = "setup"
@@ -31,15 +32,32 @@ class SandboxUnavailableError(TaskAndGoError):
 
 
 @dataclass(frozen=True, slots=True)
-class BoxJob:
-    """What to run: `files` lie in the working directory; besides /usr it may read the host's folders `read_only`."""
+class BoxLimits:
+    """What a job may use, all its processes together; open files are each process's own."""
 
-    argv: tuple[str, ...]
     timeout_seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+    processes: int
+    open_files: int
+    disk_bytes: int
+    output_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxJob:
+    """What to run: a command; or the program behind the descriptor `program`; or, with neither, main.py by Python.
+
+    `files` lie in the working directory. Of each output stream the first `keep_bytes` are kept. One process may reserve
+    as much memory as all may use, and `extra_address_bytes` on top.
+    """
+
+    limits: BoxLimits
     keep_bytes: int
-    output_limit_bytes: int
+    argv: tuple[str, ...] = ()
+    program: int | None = None
+    extra_address_bytes: int = 0
     files: dict[str, bytes] = field(default_factory=dict)
-    read_only: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     stdin: bytes = b""
 
@@ -59,7 +77,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class BoxEnd:
-    """How a job ended; `problem` says why the box could not be set up."""
+    """How a job ended; `exit_code` is 128 + N after signal N; `problem` says why the box could not be set up."""
 
     exit_code: int | None
     ended_by: EndedBy
@@ -88,9 +106,13 @@ class Box(Protocol):
 
     @property
     def isolation(self) -> str:
-        """The name of what confines."""
+        """The level that every job is confined at."""
         ...
 
     async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
         """Run the job to its end; cancelling the caller kills it."""
+        ...
+
+    async def show(self, *folders: str) -> None:
+        """Let every job from now on read these folders of the host."""
         ...

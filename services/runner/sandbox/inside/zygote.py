@@ -1,0 +1,99 @@
+"""The parent of boxes: a warm interpreter that holds no secret, forks a box whenever the runner asks, and reaps it.
+
+Run by the runner as a program of its own, with an empty environment and one socket. Promises: single-threaded; it
+never hears what a box runs; it dies with the runner, and every box dies with it.
+"""
+
+import gc
+import os
+import select
+import socket
+import sys
+from importlib import import_module
+
+from services.runner.sandbox.inside.plan import STRICT, BoxPlan, ZygotePlan
+from services.runner.sandbox.inside.privileges import die_with_parent
+from services.runner.sandbox.inside.run_python import stand_by
+from services.runner.sandbox.inside.restricted import Restricted
+from services.runner.sandbox.inside.step import Step
+from services.runner.sandbox.inside.strict import Strict
+from services.runner.sandbox.inside.wire import hear, say
+
+Level = Strict | Restricted
+
+
+class Zygote:
+    """Forks and reaps boxes."""
+
+    def __init__(self, channel: socket.socket, level: Level) -> None:
+        self._channel = channel
+        self._level = level
+        self._poll = select.poll()
+        #: The number and the first process of each box, by that process's descriptor.
+        self._boxes: dict[int, tuple[int, int]] = {}
+
+    def serve(self) -> None:
+        """Do what the runner asks, and tell which boxes ended, until the runner is gone."""
+        self._poll.register(self._channel, select.POLLIN)
+        while True:
+            for fd, _events in self._poll.poll():
+                if fd in self._boxes:
+                    self._reap(fd)
+                elif not self._answer():
+                    return
+
+    def _answer(self) -> bool:
+        heard = hear(self._channel)
+        if heard is None:
+            return False
+        (number, *plan), (descriptor,) = heard
+        with socket.socket(fileno=descriptor) as channel:
+            self._make(number, BoxPlan(*plan), channel)
+        return True
+
+    def _make(self, number: int, plan: BoxPlan, channel: socket.socket) -> None:
+        step = Step()
+        try:
+            child = self._level.fork(channel, plan, step)
+        except OSError as error:
+            say(self._channel.fileno(), f"failed {number} {step.failed(error)}")
+            return
+        self._boxes[child.pidfd] = (number, child.pid)
+        self._poll.register(child.pidfd, select.POLLIN)
+        socket.send_fds(self._channel, [f"made {number} {child.pid}".encode()], [child.pidfd])
+
+    def _reap(self, pidfd: int) -> None:
+        number, pid = self._boxes.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _pid, status, used = os.wait4(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        say(self._channel.fileno(), f"ended {number} {code} {used.ru_utime + used.ru_stime} {used.ru_maxrss * 1024}")
+
+
+def main() -> None:
+    """Become a zygote: the socket's descriptor is the argument, and the plan comes over it."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    die_with_parent()
+    heard = hear(channel)
+    if heard is None:
+        return
+    plan = ZygotePlan(*heard[0])
+    for name in plan.preload:
+        import_module(name)
+    level, step = _level(plan), Step()
+    try:
+        level.enter(step)
+    except OSError as error:
+        say(channel.fileno(), f"refused {step.failed(error)}")
+        return
+    stand_by()
+    gc.disable()
+    gc.collect()
+    gc.freeze()
+    say(channel.fileno(), f"ready {step}")
+    Zygote(channel, level).serve()
+
+
+def _level(plan: ZygotePlan) -> Level:
+    return Strict(plan) if plan.level == STRICT else Restricted(plan)

@@ -1,0 +1,108 @@
+"""A box as the runner holds it: what its first process says, whether it lives, and the power to kill it.
+
+Promises: `dead` completes only when every process of the box is gone; a box is killed through a descriptor of its first
+process, which can never come to mean another one.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from dataclasses import dataclass
+from typing import TypeVar
+
+from services.runner.sandbox.inside.wire import PACKET_BYTES
+
+SIGNAL_CODE = 128
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a job ended, or the problem that kept it from starting."""
+
+    exit_code: int | None
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    problem: str = ""
+
+
+class LivingBox:
+    """One box, from the moment its zygote has made it; `channel` and `pidfd` are closed by `close`."""
+
+    def __init__(self, channel: socket.socket, pid: int, pidfd: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.channel = channel
+        self.pid = pid
+        self.pidfd = pidfd
+        #: Empty when its walls stand, else why they do not.
+        self.ready: asyncio.Future[str] = self._loop.create_future()
+        #: None if it died before its job did.
+        self.report: asyncio.Future[Report | None] = self._loop.create_future()
+        self.dead: asyncio.Future[None] = self._loop.create_future()
+        channel.setblocking(False)  # noqa: FBT003 - no keyword there
+        self._loop.add_reader(channel, self._hear)
+
+    def kill(self) -> None:
+        """Kill every process of the box."""
+        if not self.dead.done():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def died(self, last: Report | None) -> None:
+        """All its processes are gone; `last` is what its zygote saw of the job, if it saw any of it."""
+        self._hear()
+        _settle(self.ready, "its first process died")
+        _settle(self.report, last)
+        _settle(self.dead, None)
+
+    async def orphaned(self) -> None:
+        """Its zygote died, and the kernel kills it: wait until it has."""
+        gone = asyncio.Event()
+        self._loop.add_reader(self.pidfd, gone.set)
+        self.kill()
+        await gone.wait()
+        self._loop.remove_reader(self.pidfd)
+        self.died(None)
+
+    def close(self) -> None:
+        """Let go of it, once it is dead."""
+        self._loop.remove_reader(self.channel)
+        self.channel.close()
+        os.close(self.pidfd)
+
+    def _hear(self) -> None:
+        try:
+            while packet := self.channel.recv(PACKET_BYTES):
+                self._take(packet.decode(errors="replace"))
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            pass
+        self._loop.remove_reader(self.channel)
+
+    def _take(self, words: str) -> None:
+        kind, _, rest = words.partition(" ")
+        match kind:
+            case "ready":
+                _settle(self.ready, "")
+            case "failed":
+                _settle(self.ready, rest)
+            case "problem":
+                _settle(self.report, Report(None, problem=rest))
+            case "exit":
+                code, wall, cpu, peak = rest.split()
+                _settle(self.report, Report(shell_code(int(code)), float(wall), float(cpu), int(peak)))
+
+
+def shell_code(code: int) -> int:
+    """A negative number is the signal that ended a process: told as a shell does."""
+    return code if code >= 0 else SIGNAL_CODE - code
+
+
+def _settle(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)

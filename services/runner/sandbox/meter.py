@@ -1,0 +1,100 @@
+"""What a box uses and may use as a whole: kept by a cgroup where the runner has one, else by looking at its processes.
+
+Promises: one of the two for every box; a limit that is passed is told of once; nothing of a meter outlives its box.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from services.runner.sandbox.box import BoxLimits
+from services.runner.sandbox.cgroups import BoxCgroup, Cgroups, NoCgroups
+from services.runner.sandbox.find_cgroups import find_cgroups
+from services.runner.sandbox.living_box import LivingBox
+from services.runner.sandbox.process_tree import ProcessTree
+from services.runner.sandbox.watch_usage import Limit, Usage, UsageLimits, UsageWatch, Watched
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """What a box has used; None is not known, and then what its first process counted has to do."""
+
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    oom_kills: int = 0
+
+
+class Meters:
+    """Makes the meters of one runner."""
+
+    def __init__(self, runner: str) -> None:
+        self._cgroups = find_cgroups(runner)
+        self._watch = UsageWatch()
+
+    @property
+    def described(self) -> str:
+        """How boxes are metered here, for a person."""
+        if isinstance(self._cgroups, NoCgroups):
+            return f"no cgroups ({self._cgroups.reason}): memory and CPU time are looked at now and then"
+        return f"cgroups of version {self._cgroups.version}: {', '.join(sorted(self._cgroups.controllers))}"
+
+    def attach(self, box: LivingBox) -> "Meter":
+        """A meter for the box, before it has a job; ProcessLookupError if it is dead."""
+        if isinstance(self._cgroups, NoCgroups):
+            return Meter(box, None, self._watch)
+        cgroup = self._cgroups.make()
+        try:
+            cgroup.add(box.pid)
+        except OSError:
+            cgroup.remove()
+            raise
+        return Meter(box, cgroup, self._watch)
+
+    def close(self) -> None:
+        """Remove whatever there is of cgroups; after the last box."""
+        if not isinstance(self._cgroups, NoCgroups):
+            self._cgroups.close()
+
+
+class Meter:
+    """The meter of one box."""
+
+    def __init__(self, box: LivingBox, cgroup: BoxCgroup | None, watch: UsageWatch) -> None:
+        self._box = box
+        self._cgroup = cgroup
+        self._watch = watch
+        self._tree: ProcessTree | None = None
+        self._watched: Watched | None = None
+
+    def start(self, limits: BoxLimits, exceeded: Callable[[Limit], None]) -> None:
+        """Hold the box to its limits from now on; `exceeded` is told when one has to be enforced by a kill."""
+        wanted = UsageLimits(limits.cpu_seconds, None if self._cgroup else limits.memory_bytes)
+        if self._cgroup:
+            self._cgroup.limit(limits.memory_bytes, limits.processes + 1)  # its first process is not the job's
+            self._cgroup.on_oom(lambda: exceeded(Limit.MEMORY_BYTES))
+            sample = self._sample_cgroup
+        else:
+            self._tree = ProcessTree(self._box.pid, self._box.pidfd, limits.memory_bytes)
+            sample = self._tree.sample
+        self._watched = self._watch.watch(sample, wanted, exceeded)
+
+    def read(self) -> Metered:
+        """What the box has used so far."""
+        if self._cgroup:
+            used = self._cgroup.usage()
+            return Metered(used.cpu_seconds or None, used.peak_memory_bytes, used.oom_kills)
+        return Metered(None, self._tree.peak_memory_bytes or None if self._tree else None)
+
+    def close(self) -> None:
+        """Stop, and remove the cgroup; after the box is dead."""
+        if self._watched:
+            self._watched.stop()
+        if self._cgroup:
+            self._cgroup.remove()
+
+    def _sample_cgroup(self) -> Usage:
+        assert self._cgroup
+        return Usage(self._cgroup.cpu_seconds())

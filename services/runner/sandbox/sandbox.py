@@ -1,0 +1,154 @@
+"""The product's own sandbox: a box for each job, made by a warm zygote at the level the runner was told to give.
+
+Promises: a runner gets the level that it asked for or `SandboxUnavailableError`, which names the failing step and its
+fix; the level is never lowered; when `run` returns or raises, nothing of the job is left.
+"""
+
+import asyncio
+import os
+import resource
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.runner.sandbox.box import WORK, BoxEnd, BoxJob, BoxLimits, Cancellable, EndedBy, OutputWatcher
+from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, JobPlan, Limit, ZygotePlan
+from services.runner.sandbox.meter import Meters
+from services.runner.sandbox.ready_boxes import ReadyBoxes
+from services.runner.sandbox.run_job import RunJob
+from services.runner.sandbox.zygote_process import PRODUCT, ZygoteGoneError
+from taskandgo.words import Stream
+
+#: What the code is shown lies below /usr already, in every box.
+SYSTEM = "/usr"
+PACKAGES = ("services", "taskandgo")
+#: What a runtime may reserve beyond what it uses; a box is made with it, and Python gives it up.
+LARGEST_EXTRA_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxPlan:
+    """What boxes are to be like: their level, who they run as, the interpreter and its warm modules, usual limits."""
+
+    level: str
+    uid: int
+    interpreter: str
+    preload: tuple[str, ...]
+    slots: int
+    limits: BoxLimits
+    runner: str
+
+
+class Sandbox:
+    """Runs each job in a box of its own."""
+
+    def __init__(self, plan: SandboxPlan) -> None:
+        self._plan = plan
+        self._shown = [_prefix(plan.interpreter)]
+        self._usual = BoxPlan(plan.limits.disk_bytes, _rlimits(plan.limits, LARGEST_EXTRA_BYTES))
+        self._meters = Meters(plan.runner)
+        self._boxes = ReadyBoxes(plan.interpreter, self._zygote_plan(), self._meters, plan.slots, self._usual)
+        self.steps = ""
+
+    @property
+    def isolation(self) -> str:
+        """The level."""
+        return self._plan.level
+
+    @property
+    def metering(self) -> str:
+        """How what a box uses is limited and counted, for a person."""
+        return self._meters.described
+
+    async def open(self) -> None:
+        """Start the zygotes; SandboxUnavailableError if they cannot be."""
+        self.steps = await self._boxes.open()
+        self._boxes.refill()
+
+    async def close(self) -> None:
+        """End whatever still runs."""
+        await self._boxes.close()
+        self._meters.close()
+
+    async def show(self, *folders: str) -> None:
+        """Let every job from now on read these folders of the host."""
+        self._shown += [folder for folder in folders if folder not in self._shown]
+        await self._boxes.replace(self._zygote_plan())
+
+    async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
+        """Run the job to its end; cancelling the caller kills it."""
+        limits = _rlimits(job.limits, job.extra_address_bytes)
+        made = self._box_plan(job, limits)
+        try:
+            box, meter = await self._boxes.take(made)
+        except ZygoteGoneError as error:
+            return BoxEnd(None, EndedBy.SETUP, problem=str(error))
+        narrower = [limit for limit in limits if limit not in made.limits]
+        try:
+            with self._files(job) as (work, files):
+                plan = JobPlan(
+                    list(job.argv), job.env, [(name, len(data)) for name, data in files.items()], narrower, work
+                )
+                return await RunJob(box, meter, job, watch or _unwatched).run(plan, tuple(files.values()), handle)
+        finally:
+            await asyncio.shield(self._boxes.bury(box, meter))
+
+    def _box_plan(self, job: BoxJob, limits: list[Limit]) -> BoxPlan:
+        """The usual box where the job's limits fit into it: they can be made narrower later, never wider."""
+        usual = dict(self._usual.limits)
+        if job.limits.disk_bytes == self._usual.disk_bytes and all(value <= usual[kind] for kind, value in limits):
+            return self._usual
+        return BoxPlan(job.limits.disk_bytes, limits)
+
+    @contextmanager
+    def _files(self, job: BoxJob) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """Where the job works, and the files that its box has to write there."""
+        if self._plan.level != RESTRICTED:
+            yield WORK, job.files
+            return
+        # The code can only read there, so that the folder holds what we wrote and nothing else when it is removed.
+        with tempfile.TemporaryDirectory(prefix="taskandgo-") as folder:
+            Path(folder).chmod(0o755)
+            for name, data in job.files.items():
+                Path(folder, name).write_bytes(data)
+            yield folder, {}
+
+    def _zygote_plan(self) -> ZygotePlan:
+        shown = [folder for folder in self._shown if not Path(folder).is_relative_to(SYSTEM)]
+        visible = (SYSTEM, *shown)
+        packages = [PRODUCT / name for name in PACKAGES]
+        masked = [str(path) for path in packages if any(path.is_relative_to(folder) for folder in visible)]
+        plan = self._plan
+        return ZygotePlan(plan.level, shown, masked, plan.uid, list(plan.preload))
+
+
+@asynccontextmanager
+async def open_sandbox(plan: SandboxPlan) -> AsyncIterator[Sandbox]:
+    """A sandbox that is open while the context lasts."""
+    sandbox = Sandbox(plan)
+    try:
+        await sandbox.open()
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+def _rlimits(limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:
+    return [
+        # A single process ends by itself if whoever watches them all is late.
+        (resource.RLIMIT_CPU, int(limits.cpu_seconds) + 2),
+        (resource.RLIMIT_DATA, limits.memory_bytes + extra_address_bytes),
+        (resource.RLIMIT_NPROC, limits.processes + 1),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_FSIZE, limits.disk_bytes),
+    ]
+
+
+def _prefix(interpreter: str) -> str:
+    return str(Path(os.path.realpath(interpreter)).parent.parent)
+
+
+def _unwatched(stream: Stream, offset: int, data: bytes) -> None:
+    del stream, offset, data

@@ -1,0 +1,173 @@
+"""A zygote as the runner holds it: started, asked for boxes, told what became of them, let go.
+
+Promises: a zygote that does not answer is killed; when one dies, each of its boxes is reported dead once it is.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+from pathlib import Path
+
+import structlog
+
+from services.runner.sandbox.box import SandboxUnavailableError
+from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, ZygotePlan
+from services.runner.sandbox.inside.wire import ANCILLARY_BYTES, PACKET_BYTES, tell
+from services.runner.sandbox.living_box import LivingBox, Report, shell_code
+
+PRODUCT = Path(__file__).parents[3]
+BOOT = "import sys; sys.path[0] = sys.argv[2]; from services.runner.sandbox.inside.zygote import main; main()"
+ENV = {"LANG": "C.UTF-8"}
+START_SECONDS = 30.0
+ANSWER_SECONDS = 10.0
+COMPLAINT_BYTES = 4096
+
+log = structlog.get_logger()
+
+
+class ZygoteGoneError(Exception):
+    """The zygote died, or cannot make a box."""
+
+
+async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
+    """A zygote that is ready; SandboxUnavailableError with the failing step if it cannot be."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            *(interpreter, "-s", "-B", "-c", BOOT, str(theirs.fileno()), str(PRODUCT)),
+            pass_fds=(theirs.fileno(),),
+            env=ENV,
+            cwd="/",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    zygote = ZygoteProcess(process, ours, single=plan.level == RESTRICTED)
+    tell(ours, tuple(plan))
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await zygote.ready
+    except TimeoutError:
+        zygote.kill()
+        raise SandboxUnavailableError(f"{interpreter} did not become a zygote within {START_SECONDS:g} s") from None
+    return zygote
+
+
+class ZygoteProcess:
+    """One zygote and its boxes; `single`: a box is one process, so that the zygote's word on it is the job's end."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, *, single: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._process = process
+        self._channel = channel
+        self._single = single
+        self._asked: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._boxes: dict[int, LivingBox] = {}
+        self._retired = False
+        self._numbers = itertools.count()
+        self.made = 0
+        self.ready: asyncio.Future[str] = self._loop.create_future()
+        channel.setblocking(False)  # noqa: FBT003 - no keyword there
+        self._loop.add_reader(channel, self._hear)
+        self.gone = self._loop.create_task(self._until_gone())
+
+    async def make(self, plan: BoxPlan) -> LivingBox:
+        """A new box, whose walls may still be going up; ZygoteGoneError if there is none."""
+        number = next(self._numbers)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        answer = self._asked[number] = self._loop.create_future()
+        try:
+            with theirs:
+                tell(self._channel, (number, *plan), (theirs.fileno(),))
+            async with asyncio.timeout(ANSWER_SECONDS):
+                pid, pidfd = await answer
+        except (TimeoutError, OSError) as error:
+            ours.close()
+            self.kill()
+            raise ZygoteGoneError(f"the zygote does not answer: {error}") from error
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            self._asked.pop(number, None)
+        self.made += 1
+        box = self._boxes[number] = LivingBox(ours, pid, pidfd)
+        return box
+
+    def retire(self) -> None:
+        """Make no more boxes, and end with the last one."""
+        self._retired = True
+        self._end_if_done()
+
+    def kill(self) -> None:
+        """End it, and with it all its boxes."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _end_if_done(self) -> None:
+        if self._retired and not self._boxes:
+            self.kill()
+
+    def _hear(self) -> None:
+        try:
+            while True:
+                packet, beside, _flags, _sender = self._channel.recvmsg(PACKET_BYTES, ANCILLARY_BYTES)
+                if not packet:
+                    break
+                descriptors = memoryview(beside[0][2]).cast("i").tolist() if beside else []
+                self._take(packet.decode(errors="replace"), descriptors)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass  # it died; `_until_gone` does the rest
+        self._loop.remove_reader(self._channel)
+
+    def _take(self, words: str, descriptors: list[int]) -> None:
+        kind, _, rest = words.partition(" ")
+        match kind:
+            case "ready":
+                self.ready.set_result(rest)
+            case "refused":
+                self.ready.set_exception(SandboxUnavailableError(rest))
+            case "made":
+                number, pid = map(int, rest.split())
+                self._answer(number, pid, *descriptors)
+            case "failed":
+                number_word, _, reason = rest.partition(" ")
+                if asked := self._asked.get(int(number_word)):
+                    asked.set_exception(OSError(reason))
+            case "ended":
+                number_word, code, cpu, peak = rest.split()
+                last = Report(shell_code(int(code)), 0.0, float(cpu), int(peak)) if self._single else None
+                self._bury(int(number_word), last)
+
+    def _answer(self, number: int, pid: int, pidfd: int) -> None:
+        asked = self._asked.get(number)
+        if asked is None or asked.done():
+            os.close(pidfd)  # nobody waits any more; the box ends, for its channel is closed
+        else:
+            asked.set_result((pid, pidfd))
+
+    def _bury(self, number: int, last: Report | None) -> None:
+        if box := self._boxes.pop(number, None):
+            box.died(last)
+        self._end_if_done()
+
+    async def _until_gone(self) -> None:
+        assert self._process.stdout is not None
+        said = (await self._process.stdout.read()).decode(errors="replace")[-COMPLAINT_BYTES:]
+        code = await self._process.wait()
+        self._hear()
+        if not self.ready.done():
+            self.ready.set_exception(SandboxUnavailableError(said or f"the zygote ended with code {code}"))
+        elif not self._retired:
+            log.error("zygote.died", code=code, said=said)
+        self._channel.close()
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(OSError("it died"))
+        await asyncio.gather(*(box.orphaned() for box in self._boxes.values()))
+        self._boxes.clear()

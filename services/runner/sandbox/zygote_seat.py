@@ -1,0 +1,88 @@
+"""The place of one zygote in a runner: there is always one in it, or one on its way.
+
+Promises: a zygote makes only so many boxes, so that what its children share (the seed of hashes, the layout of memory)
+does not stay; its successor is warm before it goes; one that died or hangs is replaced when the next box is wanted.
+"""
+
+import asyncio
+
+import structlog
+
+from services.runner.sandbox.box import SandboxUnavailableError
+from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
+from services.runner.sandbox.living_box import LivingBox
+from services.runner.sandbox.zygote_process import ZygoteGoneError, ZygoteProcess, start_zygote
+
+BOXES = 2000
+TRIES = 3
+
+log = structlog.get_logger()
+
+
+class ZygoteSeat:
+    """One zygote after another."""
+
+    def __init__(self, interpreter: str, plan: ZygotePlan) -> None:
+        self._interpreter = interpreter
+        self._plan = plan
+        self._zygote: ZygoteProcess | None = None
+        self._changing = asyncio.Lock()
+        self._successor: asyncio.Task[None] | None = None
+
+    async def open(self) -> str:
+        """Seat the first one; the steps it took. SandboxUnavailableError if it cannot be."""
+        self._zygote = await start_zygote(self._interpreter, self._plan)
+        return await self._zygote.ready
+
+    async def make(self, plan: BoxPlan) -> LivingBox:
+        """A box whose walls stand; ZygoteGoneError, with the reason, if none can be made."""
+        for last in range(TRIES):
+            try:
+                box = await (await self._living()).make(plan)
+                break
+            except ZygoteGoneError as error:
+                log.warning("zygote.failed", error=str(error))
+                if last == TRIES - 1:
+                    raise
+        if problem := await box.ready:
+            box.kill()
+            await box.dead
+            box.close()
+            raise ZygoteGoneError(problem)
+        return box
+
+    async def replace(self, plan: ZygotePlan) -> None:
+        """From the next box on, have them made by another plan."""
+        self._plan = plan
+        await self._succeed()
+
+    async def close(self) -> None:
+        """End the zygote and all its boxes."""
+        if self._successor:
+            self._successor.cancel()
+            await asyncio.gather(self._successor, return_exceptions=True)
+        if self._zygote:
+            self._zygote.retire()
+            self._zygote.kill()
+            await self._zygote.gone
+
+    async def _living(self) -> ZygoteProcess:
+        zygote = self._zygote
+        if zygote is None or zygote.gone.done():
+            await self._succeed(zygote)
+        elif zygote.made >= BOXES and (self._successor is None or self._successor.done()):
+            self._successor = asyncio.get_running_loop().create_task(self._succeed(zygote))
+        assert self._zygote is not None
+        return self._zygote
+
+    async def _succeed(self, former: ZygoteProcess | None = None) -> None:
+        async with self._changing:
+            if former is not None and self._zygote is not former:
+                return  # somebody else saw to it
+            former = self._zygote
+            try:
+                self._zygote = await start_zygote(self._interpreter, self._plan)
+            except SandboxUnavailableError as error:
+                raise ZygoteGoneError(str(error)) from error
+            if former:
+                former.retire()
