@@ -1,1 +1,1 @@
-"""What runs between the runner and submitted code: a bare interpreter that has the standard library and nothing else."""
+"""What runs between the runner and submitted code: a bare interpreter with the standard library alone."""

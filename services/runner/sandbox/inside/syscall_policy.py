@@ -10,7 +10,7 @@ userfaultfd, memfd, SysV and POSIX message queues, file handles, quotas, kernel 
 of user, scheduling and NUMA policy, the clock, modules, swap, reboot, chroot, further filters.
 """
 
-from errno import EINVAL, ENOSYS
+from errno import EINVAL, ENOSYS, ENOTSUP
 
 from services.runner.sandbox.inside.syscall_rule import OWN_PID, Check, Policy, Rule, one_of, when, without
 
@@ -58,6 +58,9 @@ NOT_THERE = """
 """
 #: Moving pages between pipes and files is a rich source of kernel holes; on this error, programs read and write.
 NO_SPLICE = "splice tee vmsplice"
+#: Attributes take memory that no limit of a file system counts, and may give capabilities. Programs that copy files
+#: with their attributes take this error for a file system that has none.
+NO_ATTRIBUTES = "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
 
 CLONE_THREAD = 0x0001_0000
 #: Of all kinds; besides, CLONE_PARENT: a child that is its parent's sibling.
@@ -71,6 +74,8 @@ CREATES = 0o100 | 0o20000000
 FILE_KIND, FIFO, REGULAR = 0o170000, 0o010000, 0o100000
 MAP_HUGETLB = 0x4_0000
 RENAME_NOREPLACE_OR_EXCHANGE = 0b11
+#: Makes of a pipe the kernel's own mailbox for notifications.
+O_NOTIFICATION_PIPE = 0o200
 
 AF_UNIX, SOL_SOCKET = 1, 1
 SOCKET_KIND = 0xF
@@ -120,6 +125,7 @@ ALWAYS = {
     "ioctl": when(one_of(1, *IOCTLS)),
     "fcntl": when(one_of(1, *FCNTLS)),
     "mmap": when(without(3, MAP_HUGETLB)),
+    "pipe2": when(without(1, O_NOTIFICATION_PIPE)),
     "madvise": when(one_of(2, *MADVICE)),
     "prctl": when(one_of(0, *PRCTLS)),
     "arch_prctl": when(one_of(0, *ARCH_PRCTLS)),
@@ -166,7 +172,11 @@ RESTRICTED_ONLY = {
     "timer_create": when(one_of(0, *CLOCKS)),
 }
 
-ANSWERS = dict.fromkeys(NOT_THERE.split(), ENOSYS) | dict.fromkeys(NO_SPLICE.split(), EINVAL)
+ANSWERS = {
+    name: error
+    for group, error in ((NOT_THERE, ENOSYS), (NO_SPLICE, EINVAL), (NO_ATTRIBUTES, ENOTSUP))
+    for name in group.split()
+}
 BOTH = (FILES, MEMORY, TIME, SIGNALS, WAITING, ITSELF, SOCKET_PAIRS)
 
 
