@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from services.runner.sandbox.bubblewrap import BubblewrapBox, open_box
 
 from services.runner.running_chunks import RunningChunk
 from services.runner.sandbox.box import BoxEnd, BoxJob, EndedBy
-from services.runner.sandbox.bubblewrap import BubblewrapBox, open_box
 from taskandgo.words import Stream
 
 MIB = 1024 * 1024

@@ -101,7 +101,7 @@ async def runner() -> AsyncIterator[Running]:
 async def test_a_chunk_is_started_run_and_finished(runner: Running) -> None:
     finished = await runner.finished(await runner.submit("print(6 * 7)"))
     assert (finished.result.outcome, finished.result.stdout) == (Outcome.SUCCEEDED, b"42\n")
-    assert (finished.result.exit_code, finished.result.usage.isolation) == (0, "bubblewrap")
+    assert (finished.result.exit_code, finished.result.usage.isolation) == (0, "strict")
     started = await runner.heard.first(lambda m: isinstance(m, ChunkStarted) and m.task_id == finished.task_id)
     assert isinstance(started, ChunkStarted)
     assert started.started_at == finished.started_at

@@ -8,7 +8,7 @@ import hashlib
 from collections import OrderedDict
 from pathlib import Path
 
-from services.runner.languages.go_toolchain import GoToolchain, prepare_go
+from services.runner.languages.go_toolchain import LIBRARY, TOOLS, GoToolchain, prepare_go
 from services.runner.languages.language import Program, Refused
 from services.runner.sandbox.box import Box, BoxJob, BoxLimits, EndedBy
 from services.runner.sandbox.sealed import SealedFile
@@ -39,7 +39,7 @@ class Go:
     async def prepare(self) -> None:
         """Find the toolchain, compile the standard library once, and show both to boxes."""
         toolchain = await self._toolchain()
-        await self._box.show(str(toolchain.root / "pkg" / "tool"), str(toolchain.library))
+        await self._box.show({str(toolchain.tools): TOOLS, str(toolchain.library): LIBRARY})
 
     async def build(self, code: str) -> Program | Refused:
         """The program, or the compiler's text."""
@@ -70,14 +70,13 @@ class Go:
         return await asyncio.shield(self._preparing)
 
     async def _compile(self, toolchain: GoToolchain, code: str) -> Program | Refused:
-        tools = next((toolchain.root / "pkg" / "tool").glob("*_*"))
         job = BoxJob(
             limits=self._limits,
             keep_bytes=self._limits.output_bytes,
-            argv=("/bin/sh", "-c", SCRIPT, str(tools), str(toolchain.library)),
+            argv=("/bin/sh", "-c", SCRIPT, TOOLS, LIBRARY),
             extra_address_bytes=EXTRA_ADDRESS_BYTES,
             files={"main.go": code.encode()},
-            env={"GOGC": "off", "GOMAXPROCS": "1", "PATH": "/usr/bin:/bin", "GOROOT": str(toolchain.root)},
+            env={"GOGC": "off", "GOMAXPROCS": "1", "PATH": "/usr/bin:/bin", "GOROOT": "/go"},
         )
         end = await self._box.run(job)
         if end.ended_by is not EndedBy.EXIT or end.exit_code != 0:

@@ -19,7 +19,9 @@ from services.runner.languages.language import MissingToolError
 
 MISSING = "Go is not installed on this runner: put go on the PATH, or pip install 'taskandgo[go]'"
 #: Raised whenever what is prepared changes.
-LAYOUT = 2
+LAYOUT = 3
+#: Where both are in a box.
+TOOLS, LIBRARY = "/go/tools", "/go/library"
 #: A program loaded from a file is no program that was submitted.
 REFUSED = frozenset({"plugin"})
 LIST = "{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}"
@@ -30,7 +32,7 @@ class GoToolchain:
     """Where the toolchain and its compiled standard library are."""
 
     version: str
-    root: Path
+    tools: Path
     library: Path
 
 
@@ -49,7 +51,7 @@ async def prepare_go(cache: Path) -> GoToolchain:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         if not library.exists():
             await _compile_library(str(root / "bin" / "go"), cache, library)
-    return GoToolchain(version, root, library)
+    return GoToolchain(version, next((root / "pkg" / "tool").glob("*_*")), library)
 
 
 async def _compile_library(program: str, cache: Path, library: Path) -> None:
@@ -60,7 +62,7 @@ async def _compile_library(program: str, cache: Path, library: Path) -> None:
         packages = dict(line.removeprefix("packagefile ").split("=", 1) for line in listed.splitlines() if line)
         for number, archive in enumerate(packages.values()):
             shutil.copy(archive, made / f"{number}.a")
-        lines = {name: f"packagefile {name}={library}/{number}.a\n" for number, name in enumerate(packages)}
+        lines = {name: f"packagefile {name}={LIBRARY}/{number}.a\n" for number, name in enumerate(packages)}
         (made / "link.cfg").write_text("".join(lines.values()))
         (made / "compile.cfg").write_text("".join(line for name, line in lines.items() if _is_public(name)))
         made.rename(library)

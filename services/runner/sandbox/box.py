@@ -113,6 +113,6 @@ class Box(Protocol):
         """Run the job to its end; cancelling the caller kills it."""
         ...
 
-    async def show(self, *folders: str) -> None:
-        """Let every job from now on read these folders of the host."""
+    async def show(self, folders: dict[str, str]) -> None:
+        """Let every job from now on read these folders of the host, each in the place that is given with it."""
         ...

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.runner.sandbox.box import BoxLimits
-from services.runner.sandbox.cgroups import BoxCgroup, Cgroups, NoCgroups
+from services.runner.sandbox.cgroups import BoxCgroup, NoCgroups
 from services.runner.sandbox.find_cgroups import find_cgroups
 from services.runner.sandbox.living_box import LivingBox
 from services.runner.sandbox.process_tree import ProcessTree

@@ -78,7 +78,7 @@ class ReadyBoxes:
         try:
             self._ready.append(await self._make(self._usual))
         except ZygoteGoneError as error:
-            log.error("box.not_made", error=str(error))  # the job that wants one says so in its result
+            log.warning("box.not_made", error=str(error))  # the job that wants one says so in its result
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
         box = await next(self._turns).make(plan)

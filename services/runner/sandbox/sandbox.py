@@ -13,8 +13,18 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.runner.sandbox.box import WORK, BoxEnd, BoxJob, BoxLimits, Cancellable, EndedBy, OutputWatcher
+from services.runner.sandbox.box import (
+    WORK,
+    BoxEnd,
+    BoxJob,
+    BoxLimits,
+    Cancellable,
+    EndedBy,
+    OutputWatcher,
+    SandboxUnavailableError,
+)
 from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, JobPlan, Limit, ZygotePlan
+from services.runner.sandbox.inside.root_fs import OWN_FOLDERS
 from services.runner.sandbox.meter import Meters
 from services.runner.sandbox.ready_boxes import ReadyBoxes
 from services.runner.sandbox.run_job import RunJob
@@ -46,7 +56,7 @@ class Sandbox:
 
     def __init__(self, plan: SandboxPlan) -> None:
         self._plan = plan
-        self._shown = [_prefix(plan.interpreter)]
+        self._shown = _interpreter_folder(plan.interpreter)
         self._usual = BoxPlan(plan.limits.disk_bytes, _rlimits(plan.limits, LARGEST_EXTRA_BYTES))
         self._meters = Meters(plan.runner)
         self._boxes = ReadyBoxes(plan.interpreter, self._zygote_plan(), self._meters, plan.slots, self._usual)
@@ -72,9 +82,9 @@ class Sandbox:
         await self._boxes.close()
         self._meters.close()
 
-    async def show(self, *folders: str) -> None:
-        """Let every job from now on read these folders of the host."""
-        self._shown += [folder for folder in folders if folder not in self._shown]
+    async def show(self, folders: dict[str, str]) -> None:
+        """Let every job from now on read these folders of the host, each in the place that is given with it."""
+        self._shown |= folders
         await self._boxes.replace(self._zygote_plan())
 
     async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
@@ -116,12 +126,15 @@ class Sandbox:
             yield folder, {}
 
     def _zygote_plan(self) -> ZygotePlan:
-        shown = [folder for folder in self._shown if not Path(folder).is_relative_to(SYSTEM)]
-        visible = (SYSTEM, *shown)
-        packages = [PRODUCT / name for name in PACKAGES]
-        masked = [str(path) for path in packages if any(path.is_relative_to(folder) for folder in visible)]
+        seen = {SYSTEM: SYSTEM, **self._shown}
+        masked = [
+            inside + str(package).removeprefix(folder)
+            for package in (PRODUCT / name for name in PACKAGES)
+            for folder, inside in seen.items()
+            if package.is_relative_to(folder)
+        ]
         plan = self._plan
-        return ZygotePlan(plan.level, shown, masked, plan.uid, list(plan.preload))
+        return ZygotePlan(plan.level, list(self._shown.items()), masked, plan.uid, list(plan.preload))
 
 
 @asynccontextmanager
@@ -146,8 +159,13 @@ def _rlimits(limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:
     ]
 
 
-def _prefix(interpreter: str) -> str:
-    return str(Path(os.path.realpath(interpreter)).parent.parent)
+def _interpreter_folder(interpreter: str) -> dict[str, str]:
+    """The interpreter's own folder, which has to be where it is: its libraries are found by that."""
+    folder = str(Path(os.path.realpath(interpreter)).parent.parent)
+    if any(Path(folder).is_relative_to(taken) for taken in OWN_FOLDERS):
+        allowed = f"outside of {', '.join(OWN_FOLDERS)}, where a box has folders of its own"
+        raise SandboxUnavailableError(f"RUNNER_PYTHON={interpreter} lies in {folder}; it must lie {allowed}")
+    return {} if Path(folder).is_relative_to(SYSTEM) else {folder: folder}
 
 
 def _unwatched(stream: Stream, offset: int, data: bytes) -> None:

@@ -128,9 +128,9 @@ class ZygoteProcess:
     def _take(self, words: str, descriptors: list[int]) -> None:
         kind, _, rest = words.partition(" ")
         match kind:
-            case "ready":
+            case "ready" if not self.ready.done():
                 self.ready.set_result(rest)
-            case "refused":
+            case "refused" if not self.ready.done():
                 self.ready.set_exception(SandboxUnavailableError(rest))
             case "made":
                 number, pid = map(int, rest.split())

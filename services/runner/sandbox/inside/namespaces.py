@@ -11,8 +11,8 @@ from services.runner.sandbox.inside.syscall_numbers import NUMBERS
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
 PIDFD = 0x1000
-#: A network without any interface, shared by all boxes of a zygote: they cannot meet in it, for neither their filter nor
-#: Landlock lets them, and a network of its own for each box would cost as much as all the rest of it.
+#: A network without any interface, shared by all boxes of a zygote: they cannot meet in it, for neither their filter
+#: nor Landlock lets them, and a network of its own for each box would cost as much as all the rest of it.
 OF_A_ZYGOTE = NEWNS | NEWNET | NEWIPC | NEWUTS
 #: The mount namespace is not here: the zygote makes it, and the box, which does not own it, can change nothing in it.
 OF_A_BOX = NEWUSER | NEWPID | NEWIPC | NEWUTS | NEWCGROUP

@@ -42,5 +42,5 @@ def arrange(job: JobPlan, descriptors: list[int], problems: int) -> None:
 def _execute(job: JobPlan, descriptors: list[int]) -> NoReturn:
     for number in RESTORED:
         signal.signal(number, signal.SIG_DFL)
-    program = descriptors[3] if len(descriptors) > 3 else job.argv[0]
-    os.execve(program, job.argv, job.env)  # noqa: S606 - this is the box
+    _stdin, _stdout, _stderr, *program = descriptors
+    os.execve(program[0] if program else job.argv[0], job.argv, job.env)  # noqa: S606 - this is the box

@@ -9,10 +9,14 @@ Limit = tuple[int, int]
 
 
 class ZygotePlan(NamedTuple):
-    """How the boxes of one zygote are made: `shown` are the host's folders in them, `masked` what is hidden below."""
+    """How the boxes of one zygote are made.
+
+    `shown` are folders of the host and where they are in a box; `masked` is what is hidden in a box; `uid` is who a
+    zygote becomes that is started by root; `preload` are modules that it keeps warm.
+    """
 
     level: str
-    shown: list[str]
+    shown: list[tuple[str, str]]
     masked: list[str]
     uid: int
     preload: list[str]

@@ -38,7 +38,7 @@ class Restricted:
     def __init__(self, plan: ZygotePlan) -> None:
         self._plan = plan
         self._filter = seccomp.compile_policy(restricted())
-        self._readable = [path for path in (*SYSTEM, *plan.shown) if os.path.exists(path)]
+        self._readable = [path for path in (*SYSTEM, *(path for path, _inside in plan.shown)) if os.path.exists(path)]
 
     def enter(self, step: Step) -> None:
         """Give up what the zygote does not need."""

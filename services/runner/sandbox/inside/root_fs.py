@@ -20,9 +20,10 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 PEOPLE = {"passwd": "nobody:x:65534:65534:nobody:/work:/bin/sh\n", "group": "nogroup:x:65534:\n"}
 #: What a box mounts its own files on.
 BOX, WORK, TMP, SHM = "/box", "/work", "/tmp", "/dev/shm"  # noqa: S108 - in the box
+OWN_FOLDERS = (BOX, WORK, TMP, "/dev", "/etc")
 
 
-def build_root(shown: list[str], masked: list[str]) -> None:
+def build_root(shown: list[tuple[str, str]], masked: list[str]) -> None:
     """Replace the root of this process by the box's: `shown` folders of the host, without the `masked` below them."""
     keep_to_ourselves()
     mount_tmpfs(STAGING, "mode=755,size=1m")
@@ -30,8 +31,8 @@ def build_root(shown: list[str], masked: list[str]) -> None:
     os.mkdir(NEW)
     mount_tmpfs(NEW, "mode=755,size=1m")
     _show_system()
-    for path in shown:
-        _show(path)
+    for path, inside in shown:
+        _show(path, inside)
     for path in masked:
         mount_tmpfs(NEW + path, "mode=755,size=4k")
         make_read_only(NEW + path)
@@ -48,21 +49,21 @@ def _move_host_below(staging: str) -> None:
 
 
 def _show_system() -> None:
-    _show("/usr")
+    _show("/usr", "/usr")
     for link in (f"/{name}" for name in LINKS):
         if os.path.islink(OLD + link):
             os.symlink(os.readlink(OLD + link), NEW + link)
         elif os.path.isdir(OLD + link):
-            _show(link)
+            _show(link, link)
     for path in ETC:
         if os.path.exists(OLD + path):
-            _show(path)
+            _show(path, path)
     for name in DEVICES:
-        _show(f"/dev/{name}", devices=True)
+        _show(f"/dev/{name}", f"/dev/{name}", devices=True)
 
 
-def _show(path: str, *, devices: bool = False) -> None:
-    target = NEW + path
+def _show(path: str, inside: str, *, devices: bool = False) -> None:
+    target = NEW + inside
     if os.path.isdir(OLD + path):
         os.makedirs(target, exist_ok=True)
     else:

@@ -87,6 +87,7 @@ IOCTLS = (0x541B, 0x5421, 0x5450, 0x5451, 0x5401, 0x802C_542A, 0x540F, 0x5413, 0
 #: Descriptors and their flags (0-4), locks (5-7, 36-38), duplicates (1027, 1030), the size of a pipe (1032). Not: who
 #: gets signals of a descriptor, leases, notification of changes, bigger pipes.
 FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1027, 1030, 1032)
+PR_SET_DUMPABLE = 4
 #: PR_GET_* and PR_CAPBSET_READ; PR_SET_NAME (15), PR_SET_NO_NEW_PRIVS (38), PR_PAC_RESET_KEYS (54), PR_SET_VMA. Not: a
 #: signal when the parent dies, being dumped, timer slack, further filters, subreaping.
 PRCTLS = (2, 3, 7, 15, 16, 21, 23, 27, 30, 37, 38, 39, 42, 51, 52, 54, 56, 64, 0x5356_4D41)
@@ -127,7 +128,8 @@ ALWAYS = {
     "mmap": when(without(3, MAP_HUGETLB)),
     "pipe2": when(without(1, O_NOTIFICATION_PIPE)),
     "madvise": when(one_of(2, *MADVICE)),
-    "prctl": when(one_of(0, *PRCTLS)),
+    # The box's first process hides itself late (PR_SET_DUMPABLE to 0); nobody may show himself again.
+    "prctl": Rule(((one_of(0, *PRCTLS),), (one_of(0, PR_SET_DUMPABLE), one_of(1, 0)))),
     "arch_prctl": when(one_of(0, *ARCH_PRCTLS)),
     "personality": when(one_of(0, 0xFFFF_FFFF)),
     "prlimit64": when(one_of(0, 0)),

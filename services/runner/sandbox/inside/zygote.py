@@ -13,8 +13,8 @@ from importlib import import_module
 
 from services.runner.sandbox.inside.plan import STRICT, BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import die_with_parent
-from services.runner.sandbox.inside.run_python import stand_by
 from services.runner.sandbox.inside.restricted import Restricted
+from services.runner.sandbox.inside.run_python import stand_by
 from services.runner.sandbox.inside.step import Step
 from services.runner.sandbox.inside.strict import Strict
 from services.runner.sandbox.inside.wire import hear, say
