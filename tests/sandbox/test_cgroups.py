@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.runner.sandbox import find_cgroups as finding
+from services.runner.sandbox.cgroup_files import clear
 from services.runner.sandbox.cgroup_mounts import UNIFIED, own_groups
 from services.runner.sandbox.cgroup_v1 import CgroupsV1
 from services.runner.sandbox.cgroups import BoxCgroup, Cgroups, NoCgroups
@@ -265,24 +266,30 @@ async def test_a_living_runners_groups_are_left_alone(cgroups: Cgroups, box: Box
     assert await ended(process) == -signal.SIGTERM
 
 
-async def test_a_runner_that_shares_only_one_hierarchy_is_left_alone(cgroups: Cgroups) -> None:
+@pytest.fixture
+def elsewhere(cgroups: Cgroups) -> Iterator[CgroupsV1]:
+    """A runner whose own group is another one, but not in every hierarchy."""
     own = own_groups()
     if cgroups.version != 1 or "pids" not in cgroups.controllers:
         pytest.skip("this machine has one hierarchy only")
-    elsewhere = Path(own["memory"], f"{NAME}-elsewhere")
-    elsewhere.mkdir()
-    other = CgroupsV1({"memory": str(elsewhere), "pids": own["pids"]}, f"{NAME}-other")
-    box = other.make()
-    process = await run(box, "sys.stdin.readline(); say('alive'); signal.pause()")
+    group = Path(own["memory"], f"{NAME}-elsewhere")
+    group.mkdir()
+    runner = CgroupsV1({"memory": str(group), "pids": own["pids"]}, f"{NAME}-other")
+    yield runner
+    runner.close()
+    assert clear(str(group))
+
+
+async def test_a_runner_that_shares_only_one_hierarchy_is_left_alone(elsewhere: CgroupsV1) -> None:
+    box = elsewhere.make()
+    process = await asyncio.create_subprocess_exec("sleep", "1000")
+    box.add(process.pid)
     starting = find_cgroups(f"{NAME}-starting")
     assert not isinstance(starting, NoCgroups)
     starting.close()
-    await tell(process)
-    assert await answer(process) == "alive"
+    process.terminate()
+    assert await ended(process) == -signal.SIGTERM
     box.limit(64 * MIB, 16)
-    other.close()
-    assert await ended(process) == -signal.SIGKILL
-    elsewhere.rmdir()
 
 
 def test_two_living_runners_of_one_name_do_not_share_groups(cgroups: Cgroups) -> None:
