@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from services.runner.sandbox import find_cgroups as finding
-from services.runner.sandbox.cgroup_mounts import UNIFIED
+from services.runner.sandbox.cgroup_files import clear
+from services.runner.sandbox.cgroup_mounts import UNIFIED, own_groups
+from services.runner.sandbox.cgroup_v1 import CgroupsV1
 from services.runner.sandbox.cgroups import BoxCgroup, Cgroups, NoCgroups
 from services.runner.sandbox.find_cgroups import find_cgroups
 from tests.sandbox.processes import answer, start, tell
@@ -200,15 +202,15 @@ async def test_no_box_pays_for_what_another_left(cgroups: Cgroups) -> None:
 
 async def test_a_group_with_somebody_in_it_is_not_given_to_another_box(cgroups: Cgroups) -> None:
     first = cgroups.make()
-    process = await run(first, "signal.pause()")
+    process = await asyncio.create_subprocess_exec("sleep", "1000")
+    first.add(process.pid)
     first.remove()
     others = [cgroups.make() for _ in range(3)]
     for other in others:
         other.kill()
         other.remove()
-    assert process.returncode is None
-    process.kill()
-    await ended(process)
+    process.terminate()
+    assert await ended(process) == -signal.SIGTERM
 
 
 async def test_boxes_that_read_something_new_leave_no_dying_groups(cgroups: Cgroups, tmp_path: Path) -> None:
@@ -255,14 +257,39 @@ def state(pid: int) -> str:
 
 
 async def test_a_living_runners_groups_are_left_alone(cgroups: Cgroups, box: BoxCgroup) -> None:
-    process = await run(box, "signal.pause()")
+    process = await asyncio.create_subprocess_exec("sleep", "1000")
+    box.add(process.pid)
     other = find_cgroups(f"{NAME}-other")
     assert not isinstance(other, NoCgroups)
     other.close()
-    assert process.returncode is None
-    assert box.usage().oom_kills == 0
-    process.kill()
-    await ended(process)
+    process.terminate()
+    assert await ended(process) == -signal.SIGTERM
+
+
+@pytest.fixture
+def elsewhere(cgroups: Cgroups) -> Iterator[CgroupsV1]:
+    """A runner whose own group is another one, but not in every hierarchy."""
+    own = own_groups()
+    if cgroups.version != 1 or "pids" not in cgroups.controllers:
+        pytest.skip("this machine has one hierarchy only")
+    group = Path(own["memory"], f"{NAME}-elsewhere")
+    group.mkdir()
+    runner = CgroupsV1({"memory": str(group), "pids": own["pids"]}, f"{NAME}-other")
+    yield runner
+    runner.close()
+    assert clear(str(group))
+
+
+async def test_a_runner_that_shares_only_one_hierarchy_is_left_alone(elsewhere: CgroupsV1) -> None:
+    box = elsewhere.make()
+    process = await asyncio.create_subprocess_exec("sleep", "1000")
+    box.add(process.pid)
+    starting = find_cgroups(f"{NAME}-starting")
+    assert not isinstance(starting, NoCgroups)
+    starting.close()
+    process.terminate()
+    assert await ended(process) == -signal.SIGTERM
+    box.limit(64 * MIB, 16)
 
 
 def test_two_living_runners_of_one_name_do_not_share_groups(cgroups: Cgroups) -> None:

@@ -69,17 +69,12 @@ def kill_members(group: str) -> None:
 
 def clear(group: str) -> bool:
     """Kill what is in the group and below it, and remove it; False if that takes too long."""
-    try:
+    with contextlib.suppress(OSError):
         for name in subgroups(group):
             clear(f"{group}/{name}")
         kill_members(group)
         _wait_empty(group)
-        Path(group).rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
+    return removed(group)
 
 
 def removed(group: str) -> bool:
