@@ -24,7 +24,7 @@ class TaskSubmitted(Message, frozen=True):
 
 
 class ChunkReady(Message, frozen=True):
-    """A chunk may start on any free slot of its pool."""
+    """A chunk may start on any free slot of its pool; `stdin` and `env` hold its share of the task's input."""
 
     task_id: str
     chunk_index: int
@@ -90,9 +90,21 @@ class TaskFinished(Message, frozen=True):
 
 
 class TaskCancelled(Message, frozen=True):
-    """A client cancelled a task, and the store says so: whoever works on it stops."""
+    """A task was cancelled by a client, or expired, and the store says so: whoever works on it stops.
+
+    Meant are its attempts up to `last_attempt` (None: all), since RetryTask may start others after them.
+    """
 
     task_id: str
+    last_attempt: int | None = None
+
+
+class ChunkCancelled(Message, frozen=True):
+    """An attempt is not needed any more, since another attempt at its chunk succeeded: whoever runs it stops."""
+
+    task_id: str
+    chunk_index: int
+    attempt: int
 
 
 class RunnerHeartbeat(Message, frozen=True):
@@ -116,6 +128,7 @@ AnyMessage = (
     | ChunkFinished
     | TaskFinished
     | TaskCancelled
+    | ChunkCancelled
     | RunnerHeartbeat
 )
 

@@ -26,6 +26,52 @@ class Limits(Value, frozen=True):
     output_bytes: int | None = None
 
 
+class Code(Value, frozen=True):
+    """A program's text and the language it is in."""
+
+    language: str
+    code: str
+
+
+class Lines(Value, frozen=True, tag=True):
+    """Cut by lines: text whose lines end with a line feed, the last one perhaps without."""
+
+    text: bytes
+
+
+class Items(Value, frozen=True, tag=True):
+    """Cut by items: JSON values as text, each in one line."""
+
+    json: list[str]
+
+
+class Range(Value, frozen=True, tag=True):
+    """Cut by range: whole numbers from start up to but without stop, as Python's range; step is never 0."""
+
+    start: int
+    stop: int
+    step: int = 1
+
+
+class Split(Value, frozen=True):
+    """How a task becomes chunks; `chunks` 0 is chosen by the dispatcher, `min_succeeded` 0 means all.
+
+    `by` is the one thing that is cut; None: the chunks differ by their index alone.
+    """
+
+    chunks: int = 0
+    by: Lines | Items | Range | None = None
+    reduce: Code | None = None
+    min_succeeded: int = 0
+
+
+class Retry(Value, frozen=True):
+    """When an attempt that did not succeed is repeated: attempts in all, and the wait before the second one."""
+
+    max_attempts: int = 1
+    backoff_seconds: float = 1.0
+
+
 class TaskSpec(Value, frozen=True):
     """A validated task, as ingest accepted it."""
 
@@ -40,6 +86,10 @@ class TaskSpec(Value, frozen=True):
     env: dict[str, str] = {}
     stdin: bytes = b""
     limits: Limits = Limits()
+    split: Split | None = None
+    retry: Retry = Retry()
+    not_before: datetime | None = None
+    deadline: datetime | None = None
 
 
 class Usage(Value, frozen=True):

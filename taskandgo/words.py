@@ -47,8 +47,9 @@ OPEN_STATES = frozenset({TaskState.QUEUED, TaskState.RUNNING})
 
 
 class ChunkState(StrEnum):
-    """Where a chunk is: emitted and waiting, started on a runner, or finished for good."""
+    """Where a chunk is: waiting for its turn or next attempt, in the queue, started on a runner, finished for good."""
 
+    WAITING = "waiting"
     READY = "ready"
     RUNNING = "running"
     FINISHED = "finished"
@@ -67,6 +68,15 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     LOST = "lost"
     SANDBOX_ERROR = "sandbox_error"
+
+
+class TimerKind(StrEnum):
+    """What a timer in the store does when it is due."""
+
+    START = "start"
+    EXPIRE = "expire"
+    RETRY = "retry"
+    DUPLICATE = "duplicate"
 
 
 class Stream(StrEnum):

@@ -15,6 +15,8 @@ from taskandgo.rpc.refusal import RefusalError, away
 Answer = TypeVar("Answer")
 Context = grpc.aio.ServicerContext[Any, Any]
 
+NOT_YET = RefusalError(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this call yet")
+
 
 class SchedulerServicer(api_grpc.SchedulerServicer):
     """scheduler.Scheduler."""
@@ -62,6 +64,18 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
                     yield api.RunTaskResponse(status=view)
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
+
+    async def ListChunks(self, request: api.ListChunksRequest, context: Context) -> api.ListChunksResponse:  # noqa: N802 - the API's name
+        await _refuse(NOT_YET, context)
+
+    async def RetryTask(self, request: api.RetryTaskRequest, context: Context) -> api.RetryTaskResponse:  # noqa: N802 - the API's name
+        await _refuse(NOT_YET, context)
+
+    async def StreamTasks(  # noqa: N802 - the API's name
+        self, request_iterator: AsyncIterator[api.StreamTasksRequest], context: Context
+    ) -> AsyncIterator[api.StreamTasksResponse]:
+        await _refuse(NOT_YET, context)
+        yield api.StreamTasksResponse()
 
 
 async def _answer(call: Awaitable[Answer], context: Context) -> Answer:

@@ -13,6 +13,7 @@ from services.runner.execute_chunk import ExecuteChunk
 from services.runner.languages.language import Language, MissingToolError
 from services.runner.languages.languages import make_languages
 from services.runner.limits import granted
+from services.runner.on_chunk_cancelled import OnChunkCancelled
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
 from services.runner.running_chunks import RunningChunks
@@ -26,7 +27,7 @@ from taskandgo.broker.handling import decoded
 from taskandgo.broker.topology import listener, runner_chunk_ready
 from taskandgo.clock import SystemClock
 from taskandgo.lifecycle import until_stopped
-from taskandgo.messages import ChunkReady, TaskCancelled
+from taskandgo.messages import ChunkCancelled, ChunkReady, TaskCancelled
 from taskandgo.rpc.http_server import serve_http
 from taskandgo.rpc.ops_routes import ops_routes
 from taskandgo.settings import load
@@ -68,9 +69,13 @@ async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> Async
         for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
         address = await _serve_ops(stack, settings, broker)
-        cancelled = listener(f"runner.task-cancelled.{settings.runner_name}", "task.cancelled")
-        told = await broker.consume(cancelled, decoded(OnTaskCancelled(running), TaskCancelled), prefetch=100)
-        stack.push_async_callback(told.stop)
+        for kind, handler in (
+            ("task", decoded(OnTaskCancelled(running), TaskCancelled)),
+            ("chunk", decoded(OnChunkCancelled(running), ChunkCancelled)),
+        ):
+            cancelled = listener(f"runner.{kind}-cancelled.{settings.runner_name}", f"{kind}.cancelled")
+            told = await broker.consume(cancelled, handler, prefetch=100)
+            stack.push_async_callback(told.stop)
         queue = runner_chunk_ready(settings.runner_pool)
         taking = await broker.consume(queue, decoded(on_chunk_ready, ChunkReady), prefetch=settings.runner_slots)
         stack.push_async_callback(_drain, taking, heartbeats, settings.runner_drain_seconds)

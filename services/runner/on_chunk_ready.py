@@ -54,8 +54,8 @@ class OnChunkReady:
         return Ack()
 
     async def _run_unless_cancelled(self, message: ChunkReady, key: Key) -> None:
-        if self.running.is_cancelled(message.task_id):
-            cancelled = AttemptResult(outcome=Outcome.CANCELLED, reason="the task was cancelled before it started")
+        if self.running.is_cancelled(key):
+            cancelled = AttemptResult(outcome=Outcome.CANCELLED, reason="it was cancelled before it started")
             await self._finish(message, None, cancelled)
         else:
             await self._run(message, key)

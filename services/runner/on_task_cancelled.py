@@ -16,5 +16,5 @@ class OnTaskCancelled:
     async def __call__(self, message: TaskCancelled, delivery: Delivery) -> Disposition:
         """Kill it; what is not here is somebody else's."""
         del delivery
-        self.running.cancel_task(message.task_id)
+        self.running.cancel_task(message.task_id, message.last_attempt)
         return Ack()

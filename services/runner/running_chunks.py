@@ -1,4 +1,7 @@
-"""What runs on this runner now, so that it can be cancelled, waited for, and told from what died elsewhere."""
+"""What runs on this runner now, so that it can be cancelled, waited for, and told from what died elsewhere.
+
+Promises: what was cancelled lately does not start here either, should it still be in the queue.
+"""
 
 import asyncio
 from collections import OrderedDict
@@ -30,12 +33,24 @@ class RunningChunk:
             self._kill()
 
 
+class Lately(OrderedDict[Key | str, int | None]):
+    """The last entries put in; older ones are forgotten."""
+
+    def put(self, key: Key | str, value: int | None = None) -> None:
+        """Remember this, and forget the oldest if there are too many."""
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > REMEMBERED:
+            self.popitem(last=False)
+
+
 class RunningChunks:
-    """All attempts under way, by task, chunk and attempt; and the tasks cancelled lately."""
+    """All attempts under way, by task, chunk and attempt; and what was cancelled lately."""
 
     def __init__(self) -> None:
         self._running: dict[Key, RunningChunk] = {}
-        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._cancelled_chunks = Lately()
+        self._cancelled_tasks = Lately()
 
     def __len__(self) -> int:
         """How many slots are busy."""
@@ -48,22 +63,33 @@ class RunningChunks:
     def begin(self, key: Key) -> RunningChunk:
         """The attempt is under way."""
         chunk = self._running[key] = RunningChunk()
-        chunk.cancelled = key[0] in self._cancelled
+        chunk.cancelled = self.is_cancelled(key)
         return chunk
 
-    def is_cancelled(self, task_id: str) -> bool:
-        """Whether the task was cancelled lately."""
-        return task_id in self._cancelled
+    def is_cancelled(self, key: Key) -> bool:
+        """Whether the attempt, or its task at that attempt or a later one, was cancelled lately."""
+        task_id, _, attempt = key
+        if key in self._cancelled_chunks:
+            return True
+        return task_id in self._cancelled_tasks and _covers(self._cancelled_tasks[task_id], attempt)
 
     def end(self, key: Key) -> None:
         """The attempt is over; `published` says whether its result is out."""
         self._running.pop(key).ended.set()
 
-    def cancel_task(self, task_id: str) -> None:
-        """Kill every attempt of the task, and let none of those still queued start."""
-        self._cancelled[task_id] = None
-        if len(self._cancelled) > REMEMBERED:
-            self._cancelled.popitem(last=False)
+    def cancel_chunk(self, key: Key) -> None:
+        """Kill the attempt, and do not let it start if it is still queued."""
+        self._cancelled_chunks.put(key)
+        if chunk := self._running.get(key):
+            chunk.cancel()
+
+    def cancel_task(self, task_id: str, last_attempt: int | None) -> None:
+        """Kill the task's attempts up to the last one meant (None: all), and let none of those queued start."""
+        self._cancelled_tasks.put(task_id, last_attempt)
         for key, chunk in self._running.items():
-            if key[0] == task_id:
+            if key[0] == task_id and _covers(last_attempt, key[2]):
                 chunk.cancel()
+
+
+def _covers(last_attempt: int | None, attempt: int) -> bool:
+    return last_attempt is None or attempt <= last_attempt

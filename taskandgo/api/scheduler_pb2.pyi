@@ -67,6 +67,38 @@ TASK_STATE_EXPIRED: TaskState.ValueType  # 6
 """Final: its deadline passed before it started."""
 Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
+class _ChunkState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChunkStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChunkState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHUNK_STATE_UNSPECIFIED: _ChunkState.ValueType  # 0
+    """Never sent by the server; in a filter it means any."""
+    CHUNK_STATE_WAITING: _ChunkState.ValueType  # 1
+    """Not in the queue: its turn in the task's window, or the instant of its next attempt, has not come."""
+    CHUNK_STATE_READY: _ChunkState.ValueType  # 2
+    """In the queue of its pool."""
+    CHUNK_STATE_RUNNING: _ChunkState.ValueType  # 3
+    """Started on a runner."""
+    CHUNK_STATE_FINISHED: _ChunkState.ValueType  # 4
+    """Ended for good; `outcome` says how."""
+
+class ChunkState(_ChunkState, metaclass=_ChunkStateEnumTypeWrapper):
+    """Where a chunk is."""
+
+CHUNK_STATE_UNSPECIFIED: ChunkState.ValueType  # 0
+"""Never sent by the server; in a filter it means any."""
+CHUNK_STATE_WAITING: ChunkState.ValueType  # 1
+"""Not in the queue: its turn in the task's window, or the instant of its next attempt, has not come."""
+CHUNK_STATE_READY: ChunkState.ValueType  # 2
+"""In the queue of its pool."""
+CHUNK_STATE_RUNNING: ChunkState.ValueType  # 3
+"""Started on a runner."""
+CHUNK_STATE_FINISHED: ChunkState.ValueType  # 4
+"""Ended for good; `outcome` says how."""
+Global___ChunkState: _TypeAlias = ChunkState  # noqa: Y015
+
 class _Outcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -194,8 +226,8 @@ class Task(_message.Message):
     At most 1 MiB of UTF-8 unless the server is set otherwise; no NUL.
     """
     strategy: _builtins.str
-    """batch (the task is one chunk) or split (see the field `split`). Empty: the server's
-    SCHEDULER_STRATEGY. A split task with nothing to cut by is one chunk.
+    """batch (the task is one chunk) or split (see the field `split`). Empty: split when `split` is given,
+    else the server's SCHEDULER_STRATEGY. A split task with nothing to cut by is one chunk.
     """
     pool: _builtins.str
     """The named set of runners that may take the task: 1 to 63 characters out of a-z 0-9 -, the first a
@@ -276,15 +308,22 @@ class Split(_message.Message):
     REDUCE_FIELD_NUMBER: _builtins.int
     MIN_SUCCEEDED_FIELD_NUMBER: _builtins.int
     chunks: _builtins.int
-    """How many chunks; 0 (the default) lets the server choose from the free slots."""
+    """How many chunks, but never more than there are elements to cut; 0 (the default) lets the server
+    choose from the free slots: some for each, so that no slot idles while another has a queue. With
+    nothing to cut by, 0 is one chunk.
+    """
     lines: _builtins.bytes
-    """Text, cut on line ends; a chunk gets its lines on stdin."""
+    """Text, cut after each line feed; a chunk gets its lines on stdin, byte for byte."""
     reduce: _builtins.str
-    """Code, with its language prefix, that runs once after the chunks. Its stdin is the chunks' outputs
-    in chunk order, one JSON object a line; its output is the task's. Empty: outputs are concatenated.
+    """Code, with its language prefix, that runs once, as a last chunk, after enough chunks have succeeded
+    and the others have ended. Its stdin has one JSON object a line for each chunk that succeeded, in
+    chunk order: {"chunk_index": 0, "stdout": "…"}, and "stdout_bytes" in base64 when the output is not
+    UTF-8. Its output is the task's. Empty: the outputs are concatenated in chunk order.
     """
     min_succeeded: _builtins.int
-    """How many chunks must succeed; 0 (the default) means all."""
+    """How many chunks must succeed; 0 (the default) means all. The others run to their end all the same,
+    and `result.missing_chunks` names those that did not succeed.
+    """
     @_builtins.property
     def items(self) -> Global___Items:
         """JSON values; a chunk gets a contiguous block on stdin, one value a line."""
@@ -423,7 +462,11 @@ Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class Retry(_message.Message):
-    """When an attempt that did not succeed is repeated."""
+    """When an attempt that did not succeed is repeated; each chunk is repeated by itself. Repeated are the
+    outcomes failed, timed_out, out_of_memory (with more memory, where the task limits it), killed and
+    sandbox_error; not compile_failed and output_limit, which would end the same way. An attempt that was
+    lost with its runner is always repeated and does not count.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -433,7 +476,9 @@ class Retry(_message.Message):
     """All attempts together, the first included; 0 (the default) means 1."""
     @_builtins.property
     def backoff(self) -> _duration_pb2.Duration:
-        """The wait before the second attempt; doubled for each one after. Default 1 s."""
+        """The wait before the second attempt; doubled for each one after, up to an hour, and shortened at
+        random by up to a half, so that what failed together does not come back together. Default 1 s.
+        """
 
     def __init__(
         self,
@@ -467,6 +512,7 @@ class Result(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     RUNNER_FIELD_NUMBER: _builtins.int
+    MISSING_CHUNKS_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """How it ended."""
     exit_code: _builtins.int
@@ -495,6 +541,12 @@ class Result(_message.Message):
     def usage(self) -> Global___Usage:
         """What it used."""
 
+    @_builtins.property
+    def missing_chunks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The chunks of a split task that did not succeed, in their order, the first 1,000 of them;
+        `chunks_failed` says how many there are.
+        """
+
     def __init__(
         self,
         *,
@@ -510,10 +562,11 @@ class Result(_message.Message):
         usage: Global___Usage | None = ...,
         attempt: _builtins.int = ...,
         runner: _builtins.str = ...,
+        missing_chunks: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt", b"attempt", "exit_code", b"exit_code", "outcome", b"outcome", "reason", b"reason", "runner", b"runner", "stderr", b"stderr", "stderr_bytes", b"stderr_bytes", "stderr_truncated", b"stderr_truncated", "stdout", b"stdout", "stdout_bytes", b"stdout_bytes", "stdout_truncated", b"stdout_truncated", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt", b"attempt", "exit_code", b"exit_code", "missing_chunks", b"missing_chunks", "outcome", b"outcome", "reason", b"reason", "runner", b"runner", "stderr", b"stderr", "stderr_bytes", b"stderr_bytes", "stderr_truncated", b"stderr_truncated", "stdout", b"stdout", "stdout_bytes", b"stdout_bytes", "stdout_truncated", b"stdout_truncated", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -603,6 +656,8 @@ class TaskStatus(_message.Message):
     CHUNKS_SUCCEEDED_FIELD_NUMBER: _builtins.int
     CHUNKS_FAILED_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    CHUNKS_RUNNING_FIELD_NUMBER: _builtins.int
+    CHUNKS_READY_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """Its id."""
     state: Global___TaskState.ValueType
@@ -621,6 +676,12 @@ class TaskStatus(_message.Message):
     """How many chunks have succeeded."""
     chunks_failed: _builtins.int
     """How many chunks have ended otherwise for good."""
+    chunks_running: _builtins.int
+    """How many chunks, the reduce included, are running now."""
+    chunks_ready: _builtins.int
+    """How many chunks, the reduce included, are in the queue now. The rest of `chunk_count` waits for its turn
+    or for its next attempt.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Its labels."""
@@ -658,10 +719,12 @@ class TaskStatus(_message.Message):
         chunks_succeeded: _builtins.int = ...,
         chunks_failed: _builtins.int = ...,
         result: Global___Result | None = ...,
+        chunks_running: _builtins.int = ...,
+        chunks_ready: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at", "queued_at", b"queued_at", "result", b"result", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "chunks_failed", b"chunks_failed", "chunks_succeeded", b"chunks_succeeded", "finished_at", b"finished_at", "labels", b"labels", "language", b"language", "pool", b"pool", "priority", b"priority", "queued_at", b"queued_at", "result", b"result", "started_at", b"started_at", "state", b"state", "strategy", b"strategy", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_count", b"chunk_count", "chunks_failed", b"chunks_failed", "chunks_ready", b"chunks_ready", "chunks_running", b"chunks_running", "chunks_succeeded", b"chunks_succeeded", "finished_at", b"finished_at", "labels", b"labels", "language", b"language", "pool", b"pool", "priority", b"priority", "queued_at", b"queued_at", "result", b"result", "started_at", b"started_at", "state", b"state", "strategy", b"strategy", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1185,3 +1248,253 @@ class CancelTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTaskResponse: _TypeAlias = CancelTaskResponse  # noqa: Y015
+
+@_typing.final
+class StreamTasksRequest(_message.Message):
+    """One task of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """The task."""
+
+    def __init__(
+        self,
+        *,
+        task: Global___Task | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamTasksRequest: _TypeAlias = StreamTasksRequest  # noqa: Y015
+
+@_typing.final
+class StreamTasksResponse(_message.Message):
+    """Answers for one task of the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Its place in the stream, from 0."""
+    @_builtins.property
+    def answer(self) -> Global___SubmitTaskAnswer:
+        """What became of it."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___SubmitTaskAnswer | None = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamTasksResponse: _TypeAlias = StreamTasksResponse  # noqa: Y015
+
+@_typing.final
+class ListChunksRequest(_message.Message):
+    """Asks for the chunks of one task. All filters must match."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task's id."""
+    page_size: _builtins.int
+    """How many at the most: 1 to 1,000; 0 (the default) means 100."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty: the first page."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___ChunkState.ValueType]:
+        """Only chunks in one of these states; none given: any."""
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[Global___Outcome.ValueType]:
+        """Only finished chunks with one of these outcomes; none given: any."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        states: _abc.Iterable[Global___ChunkState.ValueType] | None = ...,
+        outcomes: _abc.Iterable[Global___Outcome.ValueType] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcomes", b"outcomes", "page_size", b"page_size", "page_token", b"page_token", "states", b"states", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChunksRequest: _TypeAlias = ListChunksRequest  # noqa: Y015
+
+@_typing.final
+class ListChunksResponse(_message.Message):
+    """A page of chunks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Give it to the next call; empty: this was the last page."""
+    @_builtins.property
+    def chunks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChunkStatus]:
+        """In the order of their indexes; the reduce comes last."""
+
+    def __init__(
+        self,
+        *,
+        chunks: _abc.Iterable[Global___ChunkStatus] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChunksResponse: _TypeAlias = ListChunksResponse  # noqa: Y015
+
+@_typing.final
+class ChunkStatus(_message.Message):
+    """A chunk as the scheduler knows it, without its output."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_INDEX_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    RUNNER_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    REDUCE_FIELD_NUMBER: _builtins.int
+    chunk_index: _builtins.int
+    """Its index, from 0. The reduce has the index after the last chunk's."""
+    state: Global___ChunkState.ValueType
+    """Where it is."""
+    outcome: Global___Outcome.ValueType
+    """How it ended; unspecified before."""
+    attempt: _builtins.int
+    """The attempt that counts, from 1; 0 before the first."""
+    runner: _builtins.str
+    """The runner of that attempt; empty before it has started."""
+    exit_code: _builtins.int
+    """The exit code; absent if the code never ran to an end."""
+    reason: _builtins.str
+    """Why it did not succeed, in a sentence for a person; empty after success."""
+    reduce: _builtins.bool
+    """True for the reduce."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When that attempt started; absent before."""
+
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended for good; absent before."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """When the next attempt is due; present while it waits for one."""
+
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What it used; absent before it ended."""
+
+    def __init__(
+        self,
+        *,
+        chunk_index: _builtins.int = ...,
+        state: Global___ChunkState.ValueType = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        attempt: _builtins.int = ...,
+        runner: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        exit_code: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
+        reduce: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "due_at", b"due_at", "exit_code", b"exit_code", "finished_at", b"finished_at", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt", b"attempt", "chunk_index", b"chunk_index", "due_at", b"due_at", "exit_code", b"exit_code", "finished_at", b"finished_at", "outcome", b"outcome", "reason", b"reason", "reduce", b"reduce", "runner", b"runner", "started_at", b"started_at", "state", b"state", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+
+Global___ChunkStatus: _TypeAlias = ChunkStatus  # noqa: Y015
+
+@_typing.final
+class RetryTaskRequest(_message.Message):
+    """Asks to run again what did not succeed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task's id."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTaskRequest: _TypeAlias = RetryTaskRequest  # noqa: Y015
+
+@_typing.final
+class RetryTaskResponse(_message.Message):
+    """Says that the task runs again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    CHUNKS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """For a person."""
+    chunks: _builtins.int
+    """How many chunks run again."""
+    state: Global___TaskState.ValueType
+    """Its state after the call."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        chunks: _builtins.int = ...,
+        state: Global___TaskState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks", b"chunks", "message", b"message", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTaskResponse: _TypeAlias = RetryTaskResponse  # noqa: Y015

@@ -70,6 +70,21 @@ class SchedulerStub:
                 request_serializer=taskandgo_dot_api_dot_scheduler__pb2.CancelTaskRequest.SerializeToString,
                 response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.CancelTaskResponse.FromString,
                 _registered_method=True)
+        self.StreamTasks = channel.stream_stream(
+                '/scheduler.Scheduler/StreamTasks',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.StreamTasksRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.StreamTasksResponse.FromString,
+                _registered_method=True)
+        self.ListChunks = channel.unary_unary(
+                '/scheduler.Scheduler/ListChunks',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.ListChunksRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ListChunksResponse.FromString,
+                _registered_method=True)
+        self.RetryTask = channel.unary_unary(
+                '/scheduler.Scheduler/RetryTask',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServicer:
@@ -132,6 +147,31 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamTasks(self, request_iterator, context):
+        """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
+        order they came. The server reads no further while too many answers are outstanding, so that a fast
+        client is slowed down and never refused. Hanging up cancels nothing that was answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChunks(self, request, context):
+        """Lists the chunks of a task in their order, without output: where each is, how it ended, on which
+        runner, when, and what it used. Chunks that have not been emitted yet are `waiting`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryTask(self, request, context):
+        """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
+        keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -169,6 +209,21 @@ def add_SchedulerServicer_to_server(servicer, server):
                     servicer.CancelTask,
                     request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.CancelTaskRequest.FromString,
                     response_serializer=taskandgo_dot_api_dot_scheduler__pb2.CancelTaskResponse.SerializeToString,
+            ),
+            'StreamTasks': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamTasks,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.StreamTasksRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.StreamTasksResponse.SerializeToString,
+            ),
+            'ListChunks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChunks,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ListChunksRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.ListChunksResponse.SerializeToString,
+            ),
+            'RetryTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTask,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -361,6 +416,87 @@ class Scheduler:
             '/scheduler.Scheduler/CancelTask',
             taskandgo_dot_api_dot_scheduler__pb2.CancelTaskRequest.SerializeToString,
             taskandgo_dot_api_dot_scheduler__pb2.CancelTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamTasks(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/scheduler.Scheduler/StreamTasks',
+            taskandgo_dot_api_dot_scheduler__pb2.StreamTasksRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.StreamTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChunks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scheduler.Scheduler/ListChunks',
+            taskandgo_dot_api_dot_scheduler__pb2.ListChunksRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.ListChunksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scheduler.Scheduler/RetryTask',
+            taskandgo_dot_api_dot_scheduler__pb2.RetryTaskRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.RetryTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

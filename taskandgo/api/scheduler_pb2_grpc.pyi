@@ -64,6 +64,19 @@ class SchedulerStub:
     """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
     A task that has already finished keeps its state, and the answer says which.
     """
+    StreamTasks: _grpc.StreamStreamMultiCallable[_scheduler_pb2.StreamTasksRequest, _scheduler_pb2.StreamTasksResponse]
+    """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
+    order they came. The server reads no further while too many answers are outstanding, so that a fast
+    client is slowed down and never refused. Hanging up cancels nothing that was answered.
+    """
+    ListChunks: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListChunksRequest, _scheduler_pb2.ListChunksResponse]
+    """Lists the chunks of a task in their order, without output: where each is, how it ended, on which
+    runner, when, and what it used. Chunks that have not been emitted yet are `waiting`.
+    """
+    RetryTask: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.RetryTaskRequest, _scheduler_pb2.RetryTaskResponse]
+    """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
+    keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
+    """
 
 @_typing.type_check_only
 class SchedulerAsyncStub(SchedulerStub):
@@ -95,6 +108,19 @@ class SchedulerAsyncStub(SchedulerStub):
     CancelTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.CancelTaskRequest, _scheduler_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
     A task that has already finished keeps its state, and the answer says which.
+    """
+    StreamTasks: _aio.StreamStreamMultiCallable[_scheduler_pb2.StreamTasksRequest, _scheduler_pb2.StreamTasksResponse]  # type: ignore[assignment]
+    """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
+    order they came. The server reads no further while too many answers are outstanding, so that a fast
+    client is slowed down and never refused. Hanging up cancels nothing that was answered.
+    """
+    ListChunks: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListChunksRequest, _scheduler_pb2.ListChunksResponse]  # type: ignore[assignment]
+    """Lists the chunks of a task in their order, without output: where each is, how it ended, on which
+    runner, when, and what it used. Chunks that have not been emitted yet are `waiting`.
+    """
+    RetryTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.RetryTaskRequest, _scheduler_pb2.RetryTaskResponse]  # type: ignore[assignment]
+    """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
+    keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
     """
 
 class SchedulerServicer(metaclass=_abc_1.ABCMeta):
@@ -166,6 +192,37 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scheduler_pb2.CancelTaskResponse, _abc.Awaitable[_scheduler_pb2.CancelTaskResponse]]:
         """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
         A task that has already finished keeps its state, and the answer says which.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamTasks(
+        self,
+        request_iterator: _MaybeAsyncIterator[_scheduler_pb2.StreamTasksRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.StreamTasksResponse], _abc.AsyncIterator[_scheduler_pb2.StreamTasksResponse]]:
+        """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
+        order they came. The server reads no further while too many answers are outstanding, so that a fast
+        client is slowed down and never refused. Hanging up cancels nothing that was answered.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChunks(
+        self,
+        request: _scheduler_pb2.ListChunksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ListChunksResponse, _abc.Awaitable[_scheduler_pb2.ListChunksResponse]]:
+        """Lists the chunks of a task in their order, without output: where each is, how it ended, on which
+        runner, when, and what it used. Chunks that have not been emitted yet are `waiting`.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryTask(
+        self,
+        request: _scheduler_pb2.RetryTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.RetryTaskResponse, _abc.Awaitable[_scheduler_pb2.RetryTaskResponse]]:
+        """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
+        keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
         """
 
 def add_SchedulerServicer_to_server(servicer: SchedulerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,6 +7,7 @@ persistent, confirmed, and refused when no queue takes it; any other may be lost
 from dataclasses import dataclass
 
 from taskandgo.messages import (
+    ChunkCancelled,
     ChunkFinished,
     ChunkOutput,
     ChunkReady,
@@ -42,6 +43,7 @@ ROUTES: dict[type[Message], Route] = {
     ChunkFinished: Route("chunk.finished", kept=True),
     TaskFinished: Route("task.finished.{task_id}", kept=True),
     TaskCancelled: Route("task.cancelled", kept=True),
+    ChunkCancelled: Route("chunk.cancelled", kept=False),
     RunnerHeartbeat: Route("runner.heartbeat", kept=False),
 }
 

@@ -78,4 +78,13 @@ def _row(submission: Submission) -> dict[str, Any]:
         "chunk_count": 0,
         "chunks_succeeded": 0,
         "chunks_failed": 0,
+        "chunks_ready": 0,
+        "chunks_running": 0,
+        "next_chunk": 0,
+        "succeeded_seconds": 0.0,
+        "last_attempt": 0,
+        "min_succeeded": spec.split.min_succeeded if spec.split else 0,
+        "reduces": bool(spec.split and spec.split.reduce),
+        "max_attempts": spec.retry.max_attempts,
+        "backoff_seconds": spec.retry.backoff_seconds,
     }

@@ -56,7 +56,8 @@ async def open_chunks(connection: AsyncConnection, openings: Sequence[Opening]) 
 
 
 async def _insert(connection: AsyncConnection, new: dict[str, Sequence[NewChunk]]) -> None:
-    fresh = {"attempt": 1, "lost_count": 0, "state": ChunkState.READY.value, "runner": ""}
+    counts = {"duplicate": 0, "attempts": 1, "lost_count": 0, "failed_count": 0, "out_of_memory_count": 0}
+    fresh = {"attempt": 1, **counts, "state": ChunkState.READY.value, "runner": ""}
     rows = [{"task_id": task_id, "chunk_index": c.chunk_index, **fresh} for task_id, cs in new.items() for c in cs]
     await connection.execute(insert(chunk), rows)
     counted = update(task).where(task.c.task_id == bindparam("of_task")).values(chunk_count=bindparam("count"))

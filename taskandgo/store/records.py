@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from taskandgo.task import AttemptResult, TaskSpec, Value
-from taskandgo.words import Outcome, Priority, Strategy, TaskState
+from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState
 
 
 class Acceptance(StrEnum):
@@ -88,6 +88,42 @@ class TaskRecord(Value, frozen=True):
     result: AttemptResult | None = None
     attempt: int = 0
     runner: str = ""
+    chunks_running: int = 0
+    chunks_ready: int = 0
+    last_attempt: int = 0
+    missing_chunks: Sequence[int] = ()
+
+
+class ChunkRecord(Value, frozen=True):
+    """A chunk as the store knows it, its output left out (empty); one that was never emitted is `waiting`."""
+
+    chunk_index: int
+    state: ChunkState
+    reduce: bool = False
+    attempt: int = 0
+    runner: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    due_at: datetime | None = None
+    result: AttemptResult | None = None
+
+
+class ChunkFilter(Value, frozen=True):
+    """Which chunks of a task to list, in the order of their indexes; `after` is the last of the page before."""
+
+    task_id: str
+    states: Sequence[ChunkState] = ()
+    outcomes: Sequence[Outcome] = ()
+    page_size: int = 100
+    after: int = -1
+
+
+class Retried(Value, frozen=True):
+    """What became of a wish to run again what failed: the task's state before, its spec if it runs again now."""
+
+    state: TaskState
+    chunks: int = 0
+    task: TaskSpec | None = None
 
 
 class TaskFilter(Value, frozen=True):

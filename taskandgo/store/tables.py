@@ -1,6 +1,7 @@
 """The schema. Instants are aware UTC on both databases; priorities are their AMQP numbers.
 
-`outbox` holds what is committed but not yet confirmed by the broker.
+`outbox` holds what is committed but not yet confirmed by the broker, `timer` what is to happen at an instant.
+A chunk has a row from the moment it is emitted; before, it is only counted.
 """
 
 from datetime import UTC, datetime
@@ -68,6 +69,20 @@ task = Table(
     Column("chunk_count", Integer, nullable=False),
     Column("chunks_succeeded", Integer, nullable=False),
     Column("chunks_failed", Integer, nullable=False),
+    # Chunks in the queue and on runners now, the reduce included.
+    Column("chunks_ready", Integer, nullable=False),
+    Column("chunks_running", Integer, nullable=False),
+    # Every chunk before this index has been emitted.
+    Column("next_chunk", Integer, nullable=False),
+    # Run time of the chunks that succeeded, all together.
+    Column("succeeded_seconds", Float, nullable=False),
+    # Attempts up to this number were cancelled or retried, and count no more.
+    Column("last_attempt", Integer, nullable=False),
+    # What of `spec` decides how the task goes on.
+    Column("min_succeeded", Integer, nullable=False),
+    Column("reduces", Boolean, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("backoff_seconds", Float, nullable=False),
     Index("task_newest", "queued_at", "task_id"),
 )
 _OPEN = text("state IN ('queued', 'running')")
@@ -87,9 +102,22 @@ chunk = Table(
     metadata,
     Column("task_id", String(128), primary_key=True),
     Column("chunk_index", Integer, primary_key=True),
+    # The attempt that counts; of the two that run after a straggler was started again, the older one.
     Column("attempt", Integer, nullable=False),
+    # The younger of the two, or 0.
+    Column("duplicate", Integer, nullable=False),
+    # The highest attempt number given out so far.
+    Column("attempts", Integer, nullable=False),
+    # Attempts that died with their runner, ended badly, or ran out of memory.
     Column("lost_count", Integer, nullable=False),
+    Column("failed_count", Integer, nullable=False),
+    Column("out_of_memory_count", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    # When a waiting chunk's next attempt is due.
+    Column("due_at", Instant),
+    # The chunks that this one's end let into the queue: from, and up to without.
+    Column("opened_from", Integer),
+    Column("opened_to", Integer),
     Column("runner", Text, nullable=False),
     Column("started_at", Instant),
     Column("finished_at", Instant),
@@ -115,4 +143,21 @@ outbox = Table(
     Column("task_id", String(128), primary_key=True),
     Column("kind", String(32), primary_key=True),
     Column("written_at", Instant, nullable=False),
+)
+
+#: What a timer that concerns a whole task has as its chunk.
+WHOLE_TASK = -1
+
+timer = Table(
+    "timer",
+    metadata,
+    Column("task_id", String(128), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("chunk_index", Integer, primary_key=True),
+    # Put off while a dispatcher is at it, so that another one takes over if it dies.
+    Column("due_at", Instant, nullable=False),
+    # How often it was taken up without having been done.
+    Column("claims", Integer, nullable=False),
+    ForeignKeyConstraint(["task_id"], ["task.task_id"], ondelete="CASCADE"),
+    Index("timer_due", "due_at"),
 )

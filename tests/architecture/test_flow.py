@@ -12,6 +12,7 @@ from services.runner.settings import RunnerSettings
 from taskandgo import words
 from taskandgo.broker.topology import DEAD_LETTER, MONITOR_DEAD_LETTER, ROUTES, SHARED_QUEUES, Queue, runner_chunk_ready
 from taskandgo.messages import (
+    ChunkCancelled,
     ChunkFinished,
     ChunkOutput,
     ChunkReady,
@@ -34,6 +35,7 @@ HANDLERS: dict[type[Message], tuple[str, ...]] = {
     ChunkFinished: ("dispatcher/on_chunk_finished.py", "monitor/on_chunk_finished.py"),
     TaskFinished: ("monitor/on_task_finished.py", "ingest/watchers.py"),
     TaskCancelled: ("dispatcher/on_task_cancelled.py", "runner/on_task_cancelled.py"),
+    ChunkCancelled: ("runner/on_chunk_cancelled.py",),
     RunnerHeartbeat: ("monitor/on_runner_heartbeat.py",),
 }
 #: Handlers of what is no message class: whatever the broker dead-lettered.
