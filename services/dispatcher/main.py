@@ -1,33 +1,49 @@
-"""Wires the dispatcher: settings, broker and store in; four consumers running."""
+"""Wires the dispatcher: settings, broker and store in; consumers and timers running."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from services.dispatcher.duplicate_stragglers import DuplicateStragglers
+from services.dispatcher.emit_chunks import EmitChunks
+from services.dispatcher.emit_retry import EmitRetry
+from services.dispatcher.expire_task import ExpireTask
+from services.dispatcher.fire_timers import FireTimers
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_chunk_started import OnChunkStarted
+from services.dispatcher.on_runner_heartbeat import OnRunnerHeartbeat
 from services.dispatcher.on_task_cancelled import OnTaskCancelled
 from services.dispatcher.on_task_submitted import OnTaskSubmitted
+from services.dispatcher.open_task import OpenTask
+from services.dispatcher.pools import Pools
+from services.dispatcher.progress import Progress
+from services.dispatcher.recent_tasks import RecentTasks
 from services.dispatcher.reemit_unfinished import Reemission
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.start_task import StartTask
+from services.dispatcher.stragglers import Patience
 from taskandgo.broker import topology
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
 from taskandgo.broker.handling import decoded
-from taskandgo.clock import SystemClock
+from taskandgo.broker.topology import listener
+from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
 from taskandgo.lifecycle import until_stopped
-from taskandgo.messages import ChunkFinished, ChunkStarted, TaskCancelled, TaskSubmitted
+from taskandgo.messages import ChunkFinished, ChunkStarted, RunnerHeartbeat, TaskCancelled, TaskSubmitted
 from taskandgo.rpc.http_server import serve_http
 from taskandgo.rpc.ops_routes import ops_routes
 from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
+from taskandgo.words import TimerKind
 
 log = structlog.get_logger()
 
@@ -39,24 +55,59 @@ class DispatcherService:
     http_address: str
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a dispatcher is made of."""
+
+    pools: Pools
+    timers: FireTimers
+    on_task_submitted: OnTaskSubmitted
+    on_chunk_finished: OnChunkFinished
+    reemission: Reemission
+
+
+def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock: Clock) -> Parts:
+    """Put the parts together."""
+    pools, timers = Pools(clock), FireTimers(store, clock)
+    patience = Patience(settings.dispatcher_straggler_factor, settings.dispatcher_straggler_least_seconds)
+    progress = Progress(pools.window, settings.dispatcher_max_lost, patience)
+    emit = EmitChunks(broker, store, RecentTasks(store), clock)
+    open_task = OpenTask(store, emit, progress, pools)
+    timers.on(TimerKind.START, StartTask(store, open_task))
+    timers.on(TimerKind.EXPIRE, ExpireTask(broker, store, clock))
+    timers.on(TimerKind.RETRY, EmitRetry(store, emit))
+    timers.on(TimerKind.DUPLICATE, DuplicateStragglers(store, emit, progress, clock))
+    on_task_submitted = OnTaskSubmitted(open_task, timers, clock)
+    on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, clock)
+    reemission = Reemission(store, emit, on_task_submitted, on_chunk_finished, clock)
+    return Parts(pools, timers, on_task_submitted, on_chunk_finished, reemission)
+
+
 @asynccontextmanager
 async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> AsyncIterator[DispatcherService]:
     """Run a dispatcher; leaving the context finishes the messages under way."""
-    on_chunk_finished = OnChunkFinished(broker, store, settings.dispatcher_max_lost)
-    on_task_submitted = OnTaskSubmitted(broker, store)
+    parts = make_parts(settings, broker, store, SystemClock())
+    heartbeats = listener(f"dispatcher.runner-heartbeat.{uuid4().hex}", "runner.heartbeat")
     consumers = (
-        (topology.DISPATCHER_CHUNK_FINISHED, decoded(on_chunk_finished, ChunkFinished)),
+        (heartbeats, decoded(OnRunnerHeartbeat(parts.pools), RunnerHeartbeat)),
+        (topology.DISPATCHER_CHUNK_FINISHED, decoded(parts.on_chunk_finished, ChunkFinished)),
         (topology.DISPATCHER_CHUNK_STARTED, decoded(OnChunkStarted(store), ChunkStarted)),
         (topology.DISPATCHER_TASK_CANCELLED, decoded(OnTaskCancelled(broker, store), TaskCancelled)),
-        (topology.DISPATCHER_TASK_SUBMITTED, decoded(on_task_submitted, TaskSubmitted)),
+        (topology.DISPATCHER_TASK_SUBMITTED, decoded(parts.on_task_submitted, TaskSubmitted)),
     )
     async with AsyncExitStack() as stack:
         if not broker.durable:
-            await Reemission(broker, store, on_task_submitted, on_chunk_finished, SystemClock()).run()
+            await parts.reemission.run()
         for queue, handler in consumers:
             subscription = await broker.consume(queue, handler, prefetch=settings.dispatcher_prefetch)
             stack.push_async_callback(subscription.stop)
+        stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(parts.timers.for_ever()))
         yield DispatcherService(await _serve_ops(stack, settings, broker, store))
+
+
+async def _stop(background: asyncio.Task[None]) -> None:
+    background.cancel()
+    await asyncio.gather(background, return_exceptions=True)
 
 
 async def _serve_ops(stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store) -> str:

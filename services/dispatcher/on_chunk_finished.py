@@ -1,72 +1,60 @@
-"""Runs because an attempt ended or was lost: records its result once, replaces a lost one, finishes the task.
+"""Runs because an attempt ended or was lost: records it once, and sees to whatever follows.
 
-Promises: safe to repeat at every step; a late or second result changes nothing.
+What follows: the next attempt, the next chunks, the reduce, the end of a second attempt that is not needed any
+more, or the end of the task. Promises: safe to repeat at every step; a late or second end changes nothing.
 """
 
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from services.dispatcher.announce_task import announce_task
-from services.dispatcher.emit_chunks import emit_chunks
-from services.dispatcher.strategies.gather import settle
+from services.dispatcher.emit_chunks import EmitChunks
+from services.dispatcher.fire_timers import FireTimers
+from services.dispatcher.progress import Progress
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
-from taskandgo.messages import ChunkFinished
-from taskandgo.store.records import OpenChunk
+from taskandgo.clock import Clock
+from taskandgo.messages import ChunkCancelled, ChunkFinished
+from taskandgo.store.records import Ending, Recorded
 from taskandgo.store.store import Store
-from taskandgo.words import Outcome
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class OnChunkFinished:
-    """Handles ChunkFinished; a chunk is given up after `max_lost` runners died while running it."""
+    """Handles ChunkFinished."""
 
     broker: Broker
     store: Store
-    max_lost: int
+    emit: EmitChunks
+    progress: Progress
+    timers: FireTimers
+    clock: Clock
 
     async def __call__(self, message: ChunkFinished, delivery: Delivery) -> Disposition:
-        """Replace a lost attempt by the next; record any other."""
-        if message.result.outcome is Outcome.LOST:
-            await self._replace(message, delivery)
-        else:
-            await self._record(message, delivery)
-        return Ack()
-
-    async def _replace(self, message: ChunkFinished, delivery: Delivery) -> None:
-        key = (message.task_id, message.chunk_index, message.attempt)
-        replaced = await self.store.replace_lost(*key, self.max_lost)
-        if replaced.quarantined:
-            await self._record(_given_up(message, self.max_lost), delivery)
-        elif replaced.attempt is not None and replaced.task is not None:
-            log.warning(
-                "chunk.lost",
-                task_id=message.task_id,
-                chunk_index=message.chunk_index,
-                attempt=message.attempt,
+        """Record the end, then do what it leads to."""
+        ending = Ending(message=message, at=self.clock.now(), redelivered=delivery.redelivered)
+        recorded = await self.store.record_ending(ending, self.progress.advance)
+        _log(message, recorded)
+        await self.emit(message.task_id, recorded.emit)
+        for attempt in recorded.cancel:
+            await self.broker.publish(
+                ChunkCancelled(task_id=message.task_id, chunk_index=message.chunk_index, attempt=attempt)
             )
-            chunk = OpenChunk(
-                chunk_index=message.chunk_index, chunk_count=replaced.chunk_count, attempt=replaced.attempt
-            )
-            await emit_chunks(self.broker, replaced.task, [chunk])
-
-    async def _record(self, message: ChunkFinished, delivery: Delivery) -> None:
-        recorded = await self.store.record_result(message, settle)
-        log.info(
-            "chunk.finished" if recorded.kept else "chunk.finished.dropped",
-            task_id=message.task_id,
-            chunk_index=message.chunk_index,
-            attempt=message.attempt,
-            outcome=message.result.outcome,
-        )
+        if recorded.due_at:
+            self.timers.expect(recorded.due_at)
         # A redelivery repeats the announcement: the dispatcher before may have died just ahead of it.
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
             await announce_task(self.broker, recorded.finished)
+        return Ack()
 
 
-def _given_up(message: ChunkFinished, max_lost: int) -> ChunkFinished:
-    reason = f"given up: {max_lost} runners died while running this chunk"
-    return msgspec.structs.replace(message, result=msgspec.structs.replace(message.result, reason=reason))
+def _log(message: ChunkFinished, recorded: Recorded) -> None:
+    log.info(
+        "chunk.finished" if recorded.kept else "chunk.finished.dropped",
+        task_id=message.task_id,
+        chunk_index=message.chunk_index,
+        attempt=message.attempt,
+        outcome=message.result.outcome,
+    )

@@ -1,39 +1,30 @@
-"""Runs because ingest accepted a task: applies its strategy and emits its chunks.
-
-Promises: safe to repeat; a chunk that has finished meanwhile is not emitted again.
-"""
+"""Runs because ingest accepted a task, or takes up a failed one again: opens it, unless its start is not due yet."""
 
 from dataclasses import dataclass
 
-import structlog
-
-from services.dispatcher.emit_chunks import emit_chunks
-from services.dispatcher.strategies import batch, split
-from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
+from services.dispatcher.fire_timers import FireTimers
+from services.dispatcher.open_task import OpenTask
+from taskandgo.broker.broker import Ack, Delivery, Disposition
+from taskandgo.clock import Clock
 from taskandgo.messages import TaskSubmitted
-from taskandgo.store.records import NewChunk
-from taskandgo.store.store import Store
-from taskandgo.words import Strategy
-
-STRATEGIES = {Strategy.BATCH: batch.chunk_count, Strategy.SPLIT: split.chunk_count}
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class OnTaskSubmitted:
     """Handles TaskSubmitted."""
 
-    broker: Broker
-    store: Store
+    open_task: OpenTask
+    timers: FireTimers
+    clock: Clock
 
     async def __call__(self, message: TaskSubmitted, delivery: Delivery) -> Disposition:
-        """Record the task's chunks, then emit those that have not finished."""
+        """Open the task now, or leave it to the timer that was set when it was accepted."""
         del delivery
         task = message.task
-        count = STRATEGIES[task.strategy](task)
-        new = [NewChunk(chunk_index=index, chunk_count=count) for index in range(count)]
-        chunks = await self.store.open_chunks(task.task_id, new)
-        await emit_chunks(self.broker, task, chunks)
-        log.debug("task.submitted", task_id=task.task_id, chunks=len(chunks))
+        if task.deadline:
+            self.timers.expect(task.deadline)
+        if task.not_before and task.not_before > self.clock.now():
+            self.timers.expect(task.not_before)
+        else:
+            await self.open_task(task)
         return Ack()

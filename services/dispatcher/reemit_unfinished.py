@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.dispatcher.emit_chunks import emit_chunks
+from services.dispatcher.emit_chunks import EmitChunks
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_task_submitted import OnTaskSubmitted
-from taskandgo.broker.broker import Broker, Delivery
+from taskandgo.broker.broker import Delivery
 from taskandgo.clock import Clock
 from taskandgo.messages import ChunkFinished, TaskSubmitted
 from taskandgo.store.records import OpenChunk, UnfinishedTask
@@ -28,8 +28,8 @@ log = structlog.get_logger()
 class Reemission:
     """What is needed to emit again."""
 
-    broker: Broker
     store: Store
+    emit: EmitChunks
     on_task_submitted: OnTaskSubmitted
     on_chunk_finished: OnChunkFinished
     clock: Clock
@@ -45,13 +45,12 @@ class Reemission:
             log.info("dispatcher.reemitted", tasks=count)
 
     async def _reemit(self, unfinished: UnfinishedTask) -> None:
-        task, running = unfinished.task, unfinished.running
-        if not unfinished.chunks:
+        task = unfinished.task
+        if not unfinished.ready and not unfinished.running:
             await self.on_task_submitted(TaskSubmitted(task=task), AGAIN)
-        await emit_chunks(self.broker, task, (c for c in unfinished.chunks if c.chunk_index not in running))
-        for chunk in unfinished.chunks:
-            if chunk.chunk_index in running:
-                await self.on_chunk_finished(_lost(task.task_id, chunk, self.clock), AGAIN)
+        await self.emit(task.task_id, unfinished.ready, task)
+        for chunk in unfinished.running:
+            await self.on_chunk_finished(_lost(task.task_id, chunk, self.clock), AGAIN)
 
 
 def _lost(task_id: str, chunk: OpenChunk, clock: Clock) -> ChunkFinished:

@@ -15,3 +15,12 @@ class DispatcherSettings(BrokerSettings, StoreSettings, LogSettings):
     dispatcher_max_lost: int = Field(
         3, ge=1, le=100, description="runners that may die while running a chunk before it is given up"
     )
+    dispatcher_straggler_factor: float = Field(
+        4.0,
+        ge=1,
+        le=1000,
+        description="times as long as its siblings that a chunk may run before it gets a second attempt",
+    )
+    dispatcher_straggler_least_seconds: float = Field(
+        2.0, gt=0, le=86_000, description="seconds that a chunk may run in any case before it gets a second attempt"
+    )

@@ -14,17 +14,17 @@ from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
 from taskandgo.errors import AwayError
 from taskandgo.messages import Message, TaskCancelled, TaskSubmitted
+from taskandgo.store.records import Unconfirmed
 from taskandgo.store.store import Store
-from taskandgo.task import TaskSpec
 
 SWEEP_SECONDS = 5.0
 PAGE = 500
 #: Younger rows are still on their way from the ingest that wrote them.
 UNCONFIRMED_AFTER = timedelta(seconds=15)
 
-KINDS: dict[str, Callable[[TaskSpec], Message]] = {
-    "task.submitted": lambda task: TaskSubmitted(task=task),
-    "task.cancelled": lambda task: TaskCancelled(task_id=task.task_id),
+KINDS: dict[str, Callable[[Unconfirmed], Message]] = {
+    "task.submitted": lambda one: TaskSubmitted(task=one.task),
+    "task.cancelled": lambda one: TaskCancelled(task_id=one.task.task_id, last_attempt=one.last_attempt),
 }
 
 log = structlog.get_logger()
@@ -77,6 +77,6 @@ class Announcer:
         older_than = self._clock.now() - UNCONFIRMED_AFTER
         while self._broker.connected and (tasks := await self._store.unconfirmed(kind, PAGE, older_than)):
             log.info("outbox.published_again", kind=kind, tasks=len(tasks))
-            await asyncio.gather(*(self._publish(task.task_id, KINDS[kind](task), kind) for task in tasks))
+            await asyncio.gather(*(self._publish(one.task.task_id, KINDS[kind](one), kind) for one in tasks))
             if len(tasks) < PAGE:
                 return

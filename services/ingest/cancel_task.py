@@ -27,6 +27,7 @@ class CancelTask:
             raise unknown_task(task_id)
         cancelled = record.state is TaskState.CANCELLED
         if cancelled:
-            self.announcer.announce(task_id, TaskCancelled(task_id=task_id), "task.cancelled")
-        message = f"Task {task_id} cancelled" if cancelled else f"Task {task_id} has already {record.state}"
-        return api.CancelTaskResponse(cancelled=cancelled, message=message, state=STATES[record.state])
+            message = TaskCancelled(task_id=task_id, last_attempt=record.last_attempt)
+            self.announcer.announce(task_id, message, "task.cancelled")
+        said = f"Task {task_id} cancelled" if cancelled else f"Task {task_id} has already {record.state}"
+        return api.CancelTaskResponse(cancelled=cancelled, message=said, state=STATES[record.state])

@@ -4,6 +4,7 @@ Promises: an id is accepted once; every later submission of it hears whether its
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,9 +12,11 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.database import insert_new
-from taskandgo.store.records import Acceptance, Submission
+from taskandgo.store.records import WHOLE_TASK, Acceptance, Submission, Timer
 from taskandgo.store.tables import outbox, task, task_label
-from taskandgo.words import TaskState
+from taskandgo.store.timers import set_timers
+from taskandgo.task import TaskSpec
+from taskandgo.words import TaskState, TimerKind
 
 SUBMITTED = "task.submitted"
 
@@ -52,7 +55,20 @@ async def _insert(connection: AsyncConnection, first: dict[str, Submission]) -> 
     labels = [{"task_id": s.task_id, "key": key, "value": value} for s in specs for key, value in s.labels.items()]
     if labels:
         await connection.execute(insert(task_label), labels)
+    await set_own_timers(connection, specs)
     return new
+
+
+async def set_own_timers(connection: AsyncConnection, specs: Sequence[TaskSpec], after: datetime | None = None) -> None:
+    """Set the timers that tasks ask for, as far as they are due after an instant."""
+    timers = [
+        Timer(task_id=spec.task_id, kind=kind, chunk_index=WHOLE_TASK, due_at=due_at)
+        for spec in specs
+        for kind, due_at in ((TimerKind.START, spec.not_before), (TimerKind.EXPIRE, spec.deadline))
+        if due_at and (after is None or due_at > after)
+    ]
+    if timers:
+        await set_timers(connection, timers)
 
 
 async def _hashes(connection: AsyncConnection, task_ids: set[str]) -> dict[str, bytes]:

@@ -1,6 +1,6 @@
 """The connection to SQLite or PostgreSQL: transactions, and what counts as the store being away."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import asyncpg
@@ -73,6 +73,16 @@ def insert_new(connection: AsyncConnection, table: Table) -> sqlite.Insert | pos
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def upsert(connection: AsyncConnection, table: Table, names: Sequence[str]) -> sqlite.Insert | postgresql.Insert:
+    """An insert that gives these columns of rows that are there their new values."""
+    if connection.dialect.name == "sqlite":
+        new = sqlite.insert(table)
+        return new.on_conflict_do_update(set_={name: new.excluded[name] for name in names})
+    added = postgresql.insert(table)
+    values = {name: added.excluded[name] for name in names}
+    return added.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
 
 
 async def _run(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:

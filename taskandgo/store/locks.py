@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskandgo.store.tables import chunk, task
-from taskandgo.words import OPEN_STATES, ChunkState
+from taskandgo.store.tables import task
+from taskandgo.words import OPEN_STATES
 
 OPEN = sorted(state.value for state in OPEN_STATES)
 #: Everything about a task but its code, which may be large.
@@ -22,14 +22,3 @@ async def lock_tasks(connection: AsyncConnection, task_ids: Iterable[str]) -> di
     statement = select(*TASK_COLUMNS).where(task.c.task_id.in_(set(task_ids)))
     rows = await connection.execute(statement.order_by(task.c.task_id).with_for_update())
     return {row.task_id: row for row in rows}
-
-
-async def unfinished_chunks(connection: AsyncConnection, task_ids: Iterable[str]) -> list[Row[Any]]:
-    """The chunks of the tasks that have not finished, in their order."""
-    columns = (chunk.c.task_id, chunk.c.chunk_index, chunk.c.attempt, chunk.c.state, chunk.c.lost_count)
-    rows = await connection.execute(
-        select(*columns)
-        .where(chunk.c.task_id.in_(set(task_ids)), chunk.c.state != ChunkState.FINISHED.value)
-        .order_by(chunk.c.task_id, chunk.c.chunk_index)
-    )
-    return [*rows]

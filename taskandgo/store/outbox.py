@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskandgo.store.records import Unconfirmed
 from taskandgo.store.tables import outbox, task
 from taskandgo.task import TaskSpec
 
@@ -20,13 +21,15 @@ async def confirm(connection: AsyncConnection, confirmed: Sequence[Confirmed]) -
     return [None] * len(confirmed)
 
 
-async def unconfirmed(connection: AsyncConnection, kind: str, limit: int, older_than: datetime) -> list[TaskSpec]:
+async def unconfirmed(connection: AsyncConnection, kind: str, limit: int, older_than: datetime) -> list[Unconfirmed]:
     """The oldest tasks that wait for a confirm since before `older_than`."""
     rows = await connection.execute(
-        select(task.c.spec)
+        select(task.c.spec, task.c.last_attempt)
         .join(outbox, outbox.c.task_id == task.c.task_id)
         .where(outbox.c.kind == kind, outbox.c.written_at < older_than)
         .order_by(outbox.c.written_at, outbox.c.task_id)
         .limit(limit)
     )
-    return [msgspec.msgpack.decode(row.spec, type=TaskSpec) for row in rows]
+    return [
+        Unconfirmed(task=msgspec.msgpack.decode(row.spec, type=TaskSpec), last_attempt=row.last_attempt) for row in rows
+    ]

@@ -7,12 +7,17 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskandgo.store.locks import OPEN, TASK_COLUMNS, unfinished_chunks
-from taskandgo.store.records import FinishedTask, OpenChunk, TaskFilter, TaskRecord, UnfinishedTask, Waiting
+from taskandgo.store.gathered import with_result
+from taskandgo.store.locks import OPEN, TASK_COLUMNS
+from taskandgo.store.progress import open_chunk
+from taskandgo.store.records import FinishedTask, TaskFilter, TaskRecord, UnfinishedTask, Waiting
 from taskandgo.store.rows import finished_task, task_record
 from taskandgo.store.tables import chunk, task, task_label
 from taskandgo.task import TaskSpec
 from taskandgo.words import ChunkState, Priority, TaskState
+
+#: The label that says on whose behalf a task is.
+TENANT = "tenant"
 
 
 async def get_task(connection: AsyncConnection, task_id: str) -> TaskRecord | None:
@@ -20,8 +25,13 @@ async def get_task(connection: AsyncConnection, task_id: str) -> TaskRecord | No
     row = await _row(connection, task_id)
     if row is None or row.state in OPEN:
         return task_record(row) if row else None
-    chunks = await connection.execute(select(chunk).where(chunk.c.task_id == task_id).order_by(chunk.c.chunk_index))
-    return task_record(row, list(chunks))
+    return await with_result(connection, row)
+
+
+async def load_spec(connection: AsyncConnection, task_id: str) -> TaskSpec | None:
+    """The task as it was accepted; None if unknown."""
+    spec = await connection.scalar(select(task.c.spec).where(task.c.task_id == task_id))
+    return None if spec is None else msgspec.msgpack.decode(spec, type=TaskSpec)
 
 
 async def summary(connection: AsyncConnection, task_id: str) -> FinishedTask | None:
@@ -67,16 +77,28 @@ async def unfinished(connection: AsyncConnection, after_task_id: str, limit: int
     statement = select(*columns).where(task.c.state.in_(OPEN), task.c.task_id > after_task_id)
     tasks = (await connection.execute(statement.order_by(task.c.task_id).limit(limit))).all()
     chunks = defaultdict(list)
-    for row in await unfinished_chunks(connection, (row.task_id for row in tasks)):
+    for row in await _in_flight(connection, [row.task_id for row in tasks]):
         chunks[row.task_id].append(row)
     return [_unfinished_task(row, chunks[row.task_id]) for row in tasks]
 
 
+async def _in_flight(connection: AsyncConnection, task_ids: list[str]) -> list[Row[Any]]:
+    columns = (chunk.c.task_id, chunk.c.chunk_index, chunk.c.attempt, chunk.c.duplicate, chunk.c.state)
+    in_flight = chunk.c.state.in_([ChunkState.READY.value, ChunkState.RUNNING.value])
+    statement = select(*columns, chunk.c.out_of_memory_count).where(chunk.c.task_id.in_(task_ids), in_flight)
+    return [*await connection.execute(statement.order_by(chunk.c.task_id, chunk.c.chunk_index))]
+
+
 def _unfinished_task(row: Row[str, bytes, int], chunks: list[Row[Any]]) -> UnfinishedTask:
+    running = [c for c in chunks if c.state == ChunkState.RUNNING.value]
+    first = [open_chunk(c, row.chunk_count) for c in running]
+    second = [
+        msgspec.structs.replace(open_chunk(c, row.chunk_count), attempt=c.duplicate) for c in running if c.duplicate
+    ]
     return UnfinishedTask(
         task=msgspec.msgpack.decode(row.spec, type=TaskSpec),
-        chunks=[OpenChunk(chunk_index=c.chunk_index, chunk_count=row.chunk_count, attempt=c.attempt) for c in chunks],
-        running=frozenset(c.chunk_index for c in chunks if c.state == ChunkState.RUNNING.value),
+        ready=[open_chunk(c, row.chunk_count) for c in chunks if c.state == ChunkState.READY.value],
+        running=[*second, *first],
     )
 
 
@@ -88,6 +110,16 @@ async def waiting(connection: AsyncConnection) -> list[Waiting]:
         Waiting(priority=Priority(priority), count=count, oldest_queued_at=oldest)
         for priority, count, oldest in await connection.execute(statement.order_by(task.c.priority.desc()))
     ]
+
+
+async def count_queued(connection: AsyncConnection) -> tuple[int, dict[str, int]]:
+    """How many tasks are queued, and how many of each tenant (the label of that name)."""
+    queued = task.c.state == TaskState.QUEUED.value
+    total = await connection.scalar(select(func.count()).where(queued)) or 0
+    same = (task_label.c.task_id == task.c.task_id) & (task_label.c.key == TENANT)
+    statement = select(task_label.c.value, func.count()).select_from(task).join(task_label, same)
+    rows = await connection.execute(statement.where(queued).group_by(task_label.c.value))
+    return total, {row[0]: row[1] for row in rows}
 
 
 async def count_by_state(connection: AsyncConnection) -> dict[TaskState, int]:

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
+from taskandgo.messages import ChunkFinished
 from taskandgo.task import AttemptResult, TaskSpec, Value
-from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState
+from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState, TimerKind
+
+#: What a timer that concerns a whole task has as its chunk.
+WHOLE_TASK = -1
 
 
 class Acceptance(StrEnum):
@@ -23,28 +27,68 @@ class Submission(Value, frozen=True):
     content_hash: bytes
 
 
-class NewChunk(Value, frozen=True):
-    """A chunk that a strategy made."""
+class Unconfirmed(Value, frozen=True):
+    """A task that the broker has not confirmed a message of, and the last attempt that was ended with it."""
 
-    chunk_index: int
-    chunk_count: int
+    task: TaskSpec
+    last_attempt: int
 
 
 class OpenChunk(Value, frozen=True):
-    """A chunk that has not finished, with the attempt it is at."""
+    """A chunk at the attempt that is to be emitted, or runs; how often it ran out of memory before."""
 
     chunk_index: int
     chunk_count: int
     attempt: int
+    out_of_memory_count: int = 0
 
 
-class Replaced(Value, frozen=True):
-    """What follows a lost attempt: the attempt to emit now (None: nothing), or that the chunk is to be given up."""
+class Ending(Value, frozen=True):
+    """The end of an attempt as a dispatcher heard of it, at an instant by its own clock."""
 
-    attempt: int | None = None
-    quarantined: bool = False
-    task: TaskSpec | None = None
-    chunk_count: int = 1
+    message: ChunkFinished
+    at: datetime
+    redelivered: bool = False
+
+
+class Timer(Value, frozen=True):
+    """Something that is to happen to a task, or to one of its chunks, at an instant."""
+
+    task_id: str
+    kind: TimerKind
+    chunk_index: int
+    due_at: datetime
+
+
+class Due(Value, frozen=True):
+    """A timer that is due, taken up until an instant; more than one claim says that somebody died over it."""
+
+    task_id: str
+    kind: TimerKind
+    chunk_index: int
+    claims: int
+    claimed_until: datetime
+
+
+class Expired(Value, frozen=True):
+    """A task that did not start in time, and the last attempt that may have been emitted."""
+
+    task_id: str
+    last_attempt: int
+
+
+class Stragglers(Value, frozen=True):
+    """Chunks to be started a second time now, and when to look again (None: never)."""
+
+    emit: Sequence[OpenChunk] = ()
+    look_at: datetime | None = None
+
+
+class ReduceInput(Value, frozen=True):
+    """What the chunks that succeeded wrote, by index; left out when it is too much."""
+
+    total_bytes: int
+    outputs: Sequence[tuple[int, bytes]] | None = None
 
 
 class FinishedTask(Value, frozen=True):
@@ -62,9 +106,15 @@ class FinishedTask(Value, frozen=True):
 
 
 class Recorded(Value, frozen=True):
-    """What became of a result: `kept` if it is the one recorded; the task if it is, or was before, finished."""
+    """What became of an attempt's end: `kept` if it changed anything, the chunks to emit now, the attempts at its
+    chunk that are not needed any more, when the earliest timer that was set is due, and the task if it is, or was
+    before, finished.
+    """
 
     kept: bool
+    emit: Sequence[OpenChunk] = ()
+    cancel: Sequence[int] = ()
+    due_at: datetime | None = None
     finished: FinishedTask | None = None
     newly_finished: bool = False
 
@@ -147,8 +197,8 @@ class Waiting(Value, frozen=True):
 
 
 class UnfinishedTask(Value, frozen=True):
-    """A task that has not finished, its open chunks, and the indexes of those that are running."""
+    """A task that has not finished, its chunks in the queue, and its attempts on runners."""
 
     task: TaskSpec
-    chunks: list[OpenChunk]
-    running: frozenset[int]
+    ready: list[OpenChunk]
+    running: list[OpenChunk]

@@ -9,9 +9,11 @@ from taskandgo.store.records import FinishedTask, TaskRecord
 from taskandgo.task import AttemptResult, Usage
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
 
+USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
 
-def finished_task(row: Row[Any]) -> FinishedTask:
-    """A task's row as it is announced; it must be final."""
+
+def finished_task(row: Any) -> FinishedTask:
+    """A task's row, or its progress, as it is announced; it must be final."""
     return FinishedTask(
         task_id=row.task_id,
         state=TaskState(row.state),
@@ -25,9 +27,13 @@ def finished_task(row: Row[Any]) -> FinishedTask:
     )
 
 
-def task_record(row: Row[Any], chunks: Sequence[Row[Any]] = ()) -> TaskRecord:
-    """A task's row with the result that its finished chunks make, if any code of it ran."""
-    told = _telling(chunks) if any(c.started_at or c.outcome != Outcome.CANCELLED.value for c in chunks) else None
+def task_record(
+    row: Row[Any],
+    result: AttemptResult | None = None,
+    told: Row[Any] | None = None,
+    missing_chunks: Sequence[int] = (),
+) -> TaskRecord:
+    """A task's row, with its result and the row of the chunk that tells it, if any code of it ran."""
     return TaskRecord(
         task_id=row.task_id,
         state=TaskState(row.state),
@@ -42,36 +48,30 @@ def task_record(row: Row[Any], chunks: Sequence[Row[Any]] = ()) -> TaskRecord:
         chunk_count=row.chunk_count,
         chunks_succeeded=row.chunks_succeeded,
         chunks_failed=row.chunks_failed,
-        result=_result(row, told, chunks) if told else None,
+        chunks_running=row.chunks_running,
+        chunks_ready=row.chunks_ready,
+        last_attempt=row.last_attempt,
+        result=result,
         attempt=told.attempt if told else 0,
         runner=told.runner if told else "",
+        missing_chunks=missing_chunks,
     )
 
 
-def _telling(chunks: Sequence[Row[Any]]) -> Row[Any]:
-    """The chunk that says how the task went: the first that did not succeed, else the first."""
-    return next((c for c in chunks if c.outcome != Outcome.SUCCEEDED.value), chunks[0])
-
-
-def _result(row: Row[Any], told: Row[Any], chunks: Sequence[Row[Any]]) -> AttemptResult:
+def result_of(chunk: Row[Any], outcome: str | None = None) -> AttemptResult:
+    """A finished chunk's result, under the task's outcome where that says otherwise."""
     return AttemptResult(
-        outcome=Outcome(row.outcome or told.outcome),
-        exit_code=told.exit_code,
-        stdout=b"".join(c.stdout or b"" for c in chunks),
-        stderr=b"".join(c.stderr or b"" for c in chunks),
-        stdout_truncated=any(c.stdout_truncated for c in chunks),
-        stderr_truncated=any(c.stderr_truncated for c in chunks),
-        reason=told.reason or "",
-        usage=_usage(told, chunks),
+        outcome=Outcome(outcome or chunk.outcome),
+        exit_code=chunk.exit_code,
+        stdout=chunk.stdout or b"",
+        stderr=chunk.stderr or b"",
+        stdout_truncated=bool(chunk.stdout_truncated),
+        stderr_truncated=bool(chunk.stderr_truncated),
+        reason=chunk.reason or "",
+        usage=usage_of(chunk),
     )
 
 
-def _usage(told: Row[Any], chunks: Sequence[Row[Any]]) -> Usage:
-    return Usage(
-        wall_seconds=sum(c.wall_seconds or 0.0 for c in chunks),
-        cpu_seconds=sum(c.cpu_seconds or 0.0 for c in chunks),
-        peak_memory_bytes=max(c.peak_memory_bytes or 0 for c in chunks),
-        output_bytes=sum(c.output_bytes or 0 for c in chunks),
-        compile_seconds=sum(c.compile_seconds or 0.0 for c in chunks),
-        isolation=told.isolation or "",
-    )
+def usage_of(chunk: Row[Any]) -> Usage:
+    """What a chunk's last attempt used."""
+    return Usage(**{name: value for name in USAGE if (value := getattr(chunk, name)) is not None})

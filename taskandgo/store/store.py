@@ -10,20 +10,38 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskandgo.messages import ChunkFinished
-from taskandgo.store import accept, cancel, chunks, outbox, reads, results
+from taskandgo.store import (
+    accept,
+    cancel,
+    chunks,
+    gathered,
+    manifest,
+    outbox,
+    reads,
+    results,
+    retry,
+    stragglers,
+    timers,
+)
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
 from taskandgo.store.records import (
     Acceptance,
+    ChunkFilter,
+    ChunkRecord,
+    Due,
+    Ending,
+    Expired,
     FinishedTask,
-    NewChunk,
     OpenChunk,
     Recorded,
-    Replaced,
+    ReduceInput,
+    Retried,
+    Stragglers,
     Submission,
     TaskFilter,
     TaskRecord,
+    Unconfirmed,
     UnfinishedTask,
     Waiting,
 )
@@ -46,9 +64,12 @@ class Store:
         self._confirming = self._grouped(outbox.confirm)
         self._opening = self._grouped(chunks.open_chunks)
         self._starting = self._grouped(chunks.start_chunks)
-        self._replacing = self._grouped(chunks.replace_lost)
-        self._recording = self._grouped(results.record_results)
+        self._waking = self._grouped(chunks.wake_chunks)
+        self._recording = self._grouped(results.record_endings)
         self._cancelling = self._grouped(cancel.cancel_tasks)
+        self._expiring = self._grouped(cancel.expire_tasks)
+        self._retrying = self._grouped(retry.retry_tasks)
+        self._forgetting = self._grouped(timers.forget)
 
     async def accept_task(self, submission: Submission) -> Acceptance:
         """Keep the task, unless its id is known."""
@@ -62,13 +83,13 @@ class Store:
         """The broker holds the task's message of this kind (its routing key)."""
         await self._confirming.submit((task_id, kind))
 
-    async def unconfirmed(self, kind: str, limit: int, older_than: datetime) -> list[TaskSpec]:
+    async def unconfirmed(self, kind: str, limit: int, older_than: datetime) -> list[Unconfirmed]:
         """Tasks whose message of this kind has not been confirmed since before `older_than`."""
         return await self._database.read(lambda c: outbox.unconfirmed(c, kind, limit, older_than))
 
-    async def open_chunks(self, task_id: str, new: Sequence[NewChunk]) -> list[OpenChunk]:
-        """Give an open task its chunks, once; those that have not finished, none if the task is not open."""
-        return await self._opening.submit((task_id, new))
+    async def open_chunks(self, task_id: str, count: int, refill: chunks.Refill) -> list[OpenChunk]:
+        """Cut an open task into so many chunks, once; those to be in the queue, none if the task is not open."""
+        return await self._opening.submit((task_id, count, refill))
 
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
@@ -76,17 +97,61 @@ class Store:
         """A runner began this attempt; nothing happens if it is no longer the present one."""
         await self._starting.submit((task_id, chunk_index, attempt, runner, started_at))
 
-    async def record_result(self, message: ChunkFinished, settle: results.Settle) -> Recorded:
-        """Record the result if its attempt is the present one; `settle` says whether that finishes the task."""
-        return await self._recording.submit((message, settle))
+    async def record_ending(self, ending: Ending, advance: results.Advance) -> Recorded:
+        """Apply the end of an attempt, if it counts; `advance` says how task and chunk go on."""
+        return await self._recording.submit((ending, advance))
 
-    async def replace_lost(self, task_id: str, chunk_index: int, attempt: int, max_lost: int) -> Replaced:
-        """This attempt died with its runner: the next one, unless `max_lost` runners died running the chunk."""
-        return await self._replacing.submit((task_id, chunk_index, attempt, max_lost))
+    async def wake_chunk(self, due: Due) -> OpenChunk | None:
+        """The chunk whose retry is due, to be emitted now; None if there is nothing to emit any more."""
+        return await self._waking.submit(due)
+
+    async def duplicate_stragglers(
+        self, task_id: str, now: datetime, patience: stragglers.Patience, *, again: bool
+    ) -> Stragglers:
+        """Give chunks that run longer than `patience` seconds a second attempt."""
+        return await self._database.write(
+            lambda c: stragglers.duplicate_stragglers(c, task_id, now, patience, again=again)
+        )
+
+    async def reduce_input(self, task_id: str, most_bytes: int) -> ReduceInput:
+        """What the task's chunks wrote, for its reduce."""
+        return await self._database.read(lambda c: gathered.reduce_input(c, task_id, most_bytes))
 
     async def cancel_task(self, task_id: str, at: datetime) -> TaskRecord | None:
         """Cancel the task if it is open; the task afterwards, None if unknown."""
         return await self._cancelling.submit((task_id, at))
+
+    async def expire_task(self, task_id: str, at: datetime) -> Expired | None:
+        """End the task if it has not started; None if it is not expired."""
+        return await self._expiring.submit((task_id, at))
+
+    async def retry_task(self, task_id: str, at: datetime) -> Retried | None:
+        """Run again what did not succeed of a finished task; None if it is unknown."""
+        return await self._retrying.submit((task_id, at))
+
+    async def next_due(self) -> datetime | None:
+        """When the earliest timer is due."""
+        return await self._database.read(timers.next_due)
+
+    async def claim_due(self, now: datetime, until: datetime, limit: int) -> list[Due]:
+        """Take timers that are due, for this caller alone until an instant."""
+        return await self._database.write(lambda c: timers.claim_due(c, now, until, limit))
+
+    async def forget_timer(self, due: Due) -> None:
+        """This timer has been dealt with."""
+        await self._forgetting.submit(due)
+
+    async def put_off_timer(self, due: Due, at: datetime) -> None:
+        """This timer has been dealt with for now, and is due again."""
+        await self._database.write(lambda c: timers.put_off(c, due, at))
+
+    async def load_spec(self, task_id: str) -> TaskSpec | None:
+        """The task as it was accepted."""
+        return await self._database.read(lambda c: reads.load_spec(c, task_id))
+
+    async def list_chunks(self, wanted: ChunkFilter) -> list[ChunkRecord] | None:
+        """A page of a task's chunks without output; None if the task is unknown."""
+        return await self._database.read(lambda c: manifest.list_chunks(c, wanted))
 
     async def get_task(self, task_id: str) -> TaskRecord | None:
         """The task, with its result if it is final."""
@@ -108,6 +173,10 @@ class Store:
         """The queued tasks, counted by priority."""
         return await self._database.read(reads.waiting)
 
+    async def count_queued(self) -> tuple[int, dict[str, int]]:
+        """How many tasks are queued, and how many of each tenant (the label `tenant`)."""
+        return await self._database.read(reads.count_queued)
+
     async def count_by_state(self) -> dict[TaskState, int]:
         """All tasks, counted by state."""
         return await self._database.read(reads.count_by_state)
@@ -119,13 +188,8 @@ class Store:
     async def drain(self) -> None:
         """Return when everything submitted is committed or has failed."""
         groups = (
-            self._accepting,
-            self._confirming,
-            self._opening,
-            self._starting,
-            self._replacing,
-            self._recording,
-            self._cancelling,
+            *(self._accepting, self._confirming, self._opening, self._starting, self._waking),
+            *(self._recording, self._cancelling, self._expiring, self._retrying, self._forgetting),
         )
         await asyncio.gather(*(group.drain() for group in groups))
 

@@ -145,9 +145,6 @@ outbox = Table(
     Column("written_at", Instant, nullable=False),
 )
 
-#: What a timer that concerns a whole task has as its chunk.
-WHOLE_TASK = -1
-
 timer = Table(
     "timer",
     metadata,

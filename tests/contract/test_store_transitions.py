@@ -3,9 +3,8 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,66 +14,13 @@ from taskandgo.errors import StoreAwayError
 from taskandgo.messages import ChunkFinished
 from taskandgo.store.connect import open_store
 from taskandgo.store.migrate import migrate
-from taskandgo.store.records import Acceptance, NewChunk, Recorded, Submission, TaskFilter
+from taskandgo.store.records import Acceptance, Recorded, TaskFilter
 from taskandgo.store.store import Store
-from taskandgo.task import AttemptResult, TaskSpec
-from taskandgo.words import Outcome, Priority, TaskState
+from taskandgo.task import AttemptResult
+from taskandgo.words import Outcome, TaskState
+from tests.contract.store_steps import NOW, RULES, end, ended, lose, opened, submission
 from tests.servers.postgres import private_postgres
 from tests.servers.rabbitmq import free_port
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-MAX_LOST = 2
-
-
-def settle(chunk_count: int, succeeded: int, failed: int) -> TaskState | None:
-    if succeeded + failed < chunk_count:
-        return None
-    return TaskState.FAILED if failed else TaskState.SUCCEEDED
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path_factory.mktemp('store') / 'store.db'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncIterator[Store]:
-    async with open_store(url) as opened:
-        yield opened
-
-
-def submission(
-    content: bytes = b"a", task_id: str = "", at: datetime = NOW, labels: dict[str, str] | None = None
-) -> Submission:
-    name = task_id or uuid4().hex
-    task = TaskSpec(
-        task_id=name, priority=Priority.NORMAL, language="python", code="1", queued_at=at, labels=labels or {}
-    )
-    return Submission(task=task, content_hash=content)
-
-
-async def opened(store: Store, chunk_count: int = 1) -> str:
-    item = submission()
-    await store.accept_task(item)
-    chunks = [NewChunk(chunk_index=index, chunk_count=chunk_count) for index in range(chunk_count)]
-    await store.open_chunks(item.task.task_id, chunks)
-    return item.task.task_id
-
-
-def ended(
-    task_id: str, index: int = 0, attempt: int = 1, outcome: Outcome = Outcome.SUCCEEDED, stdout: bytes = b""
-) -> ChunkFinished:
-    return ChunkFinished(
-        task_id=task_id,
-        chunk_index=index,
-        attempt=attempt,
-        runner="r",
-        started_at=NOW,
-        finished_at=NOW + timedelta(seconds=1),
-        result=AttemptResult(outcome=outcome, exit_code=0, stdout=stdout),
-    )
 
 
 async def test_same_id_is_accepted_once_and_told_apart_by_content(store: Store) -> None:
@@ -106,22 +52,22 @@ async def test_outbox_holds_a_task_until_it_is_confirmed(store: Store) -> None:
     item = submission(at=NOW - timedelta(days=9000))
     await store.accept_task(item)
     before = NOW - timedelta(days=8999)
-    assert await store.unconfirmed("task.submitted", 10, before) == [item.task]
+    assert [one.task for one in await store.unconfirmed("task.submitted", 10, before)] == [item.task]
     await store.confirm_published(item.task.task_id, "task.submitted")
     assert await store.unconfirmed("task.submitted", 10, before) == []
 
 
 async def test_opening_chunks_again_changes_nothing(store: Store) -> None:
     task_id = await opened(store, 2)
-    await store.record_result(ended(task_id, 0), settle)
-    again = await store.open_chunks(task_id, [NewChunk(chunk_index=0, chunk_count=2)])
+    await end(store, ended(task_id, 0))
+    again = await store.open_chunks(task_id, 7, RULES.refill)
     assert [(chunk.chunk_index, chunk.chunk_count, chunk.attempt) for chunk in again] == [(1, 2, 1)]
-    assert await store.open_chunks("unknown", [NewChunk(chunk_index=0, chunk_count=1)]) == []
+    assert await store.open_chunks("unknown", 1, RULES.refill) == []
 
 
 async def test_20_concurrent_duplicates_are_recorded_once(store: Store) -> None:
     task_id = await opened(store)
-    answers = await asyncio.gather(*(store.record_result(ended(task_id), settle) for _ in range(20)))
+    answers = await asyncio.gather(*(end(store, ended(task_id)) for _ in range(20)))
     assert sum(answer.kept for answer in answers) == 1
     assert sum(answer.newly_finished for answer in answers) == 1
     assert all(answer.finished and answer.finished.state is TaskState.SUCCEEDED for answer in answers)
@@ -129,10 +75,10 @@ async def test_20_concurrent_duplicates_are_recorded_once(store: Store) -> None:
 
 async def test_a_late_attempt_does_not_displace_the_present_one_in_the_same_commit(store: Store) -> None:
     task_id = await opened(store)
-    await store.replace_lost(task_id, 0, 1, MAX_LOST)
+    await lose(store, task_id, 1)
     late, present = await asyncio.gather(
-        store.record_result(ended(task_id, attempt=1, stdout=b"late"), settle),
-        store.record_result(ended(task_id, attempt=2, stdout=b"present"), settle),
+        end(store, ended(task_id, attempt=1, stdout=b"late")),
+        end(store, ended(task_id, attempt=2, stdout=b"present")),
     )
     assert (late.kept, present.kept) == (False, True)
     record = await store.get_task(task_id)
@@ -143,8 +89,8 @@ async def test_a_late_attempt_does_not_displace_the_present_one_in_the_same_comm
 
 async def test_output_keeps_its_bytes_in_chunk_order_and_a_failure_tells(store: Store) -> None:
     task_id, block = await opened(store, 2), bytes(range(256))
-    await store.record_result(ended(task_id, 0, outcome=Outcome.FAILED, stdout=block), settle)
-    recorded = await store.record_result(ended(task_id, 1, stdout=b"end"), settle)
+    await end(store, ended(task_id, 0, outcome=Outcome.FAILED, stdout=block))
+    recorded = await end(store, ended(task_id, 1, stdout=b"end"))
     assert recorded.finished is not None
     assert (recorded.finished.state, recorded.finished.outcome) == (TaskState.FAILED, Outcome.FAILED)
     record = await store.get_task(task_id)
@@ -159,18 +105,20 @@ async def test_a_reason_with_nul_is_recorded(store: Store) -> None:
     message = ended(task_id)
     result = AttemptResult(outcome=Outcome.FAILED, reason="a\0b")
     nul = ChunkFinished(**{name: getattr(message, name) for name in message.__struct_fields__} | {"result": result})
-    assert (await store.record_result(nul, settle)).kept
+    assert (await end(store, nul)).kept
 
 
 async def test_only_deaths_while_running_count_as_lost(store: Store) -> None:
     task_id = await opened(store)
-    assert (await store.replace_lost(task_id, 0, 1, MAX_LOST)).attempt == 2
-    assert (await store.replace_lost(task_id, 0, 1, MAX_LOST)).attempt == 2
+    assert [chunk.attempt for chunk in (await lose(store, task_id, 1)).emit] == [2]
+    assert [chunk.attempt for chunk in (await lose(store, task_id, 1, redelivered=True)).emit] == [2]
     await store.start_chunk(task_id, 0, 2, "r", NOW)
-    assert (await store.replace_lost(task_id, 0, 1, MAX_LOST)).attempt is None
-    assert (await store.replace_lost(task_id, 0, 2, MAX_LOST)).attempt == 3
+    assert not (await lose(store, task_id, 1, redelivered=True)).emit
+    assert [chunk.attempt for chunk in (await lose(store, task_id, 2)).emit] == [3]
     await store.start_chunk(task_id, 0, 3, "r", NOW)
-    assert (await store.replace_lost(task_id, 0, 3, MAX_LOST)).quarantined
+    given_up = await lose(store, task_id, 3)
+    assert given_up.finished is not None
+    assert (given_up.finished.state, given_up.finished.outcome) == (TaskState.FAILED, Outcome.LOST)
 
 
 async def test_starting_makes_the_task_running_with_an_aware_instant(store: Store) -> None:
@@ -192,13 +140,13 @@ async def test_cancelling_and_recording_at_once_leave_one_final_state(url: str, 
         for _ in range(10):
             task_id = await opened(store)
             results: tuple[Recorded, object] = await asyncio.gather(
-                store.record_result(ended(task_id), settle), second.cancel_task(task_id, NOW)
+                end(store, ended(task_id)), second.cancel_task(task_id, NOW)
             )
             record = await store.get_task(task_id)
             assert record is not None
             final = TaskState.SUCCEEDED if results[0].newly_finished else TaskState.CANCELLED
             assert record.state is final
-            assert (await store.record_result(ended(task_id), settle)).kept is False
+            assert (await end(store, ended(task_id))).kept is False
 
 
 async def test_cancelling_an_unknown_task_says_none_and_a_repeat_changes_nothing(store: Store) -> None:
@@ -209,7 +157,7 @@ async def test_cancelling_an_unknown_task_says_none_and_a_repeat_changes_nothing
     assert first is not None
     assert first == again
     assert first.state is TaskState.CANCELLED
-    assert await store.open_chunks(task_id, [NewChunk(chunk_index=0, chunk_count=1)]) == []
+    assert await store.open_chunks(task_id, 1, RULES.refill) == []
 
 
 async def test_lists_filter_by_label_and_page_without_gaps(store: Store) -> None:
@@ -232,7 +180,8 @@ async def test_unfinished_names_open_and_running_chunks(store: Store) -> None:
     task_id = await opened(store, 2)
     await store.start_chunk(task_id, 1, 1, "r", NOW)
     found = {task.task.task_id: task for task in await store.unfinished("", 10_000)}[task_id]
-    assert ([chunk.chunk_index for chunk in found.chunks], found.running) == ([0, 1], frozenset({1}))
+    assert [chunk.chunk_index for chunk in found.ready] == [0]
+    assert [chunk.chunk_index for chunk in found.running] == [1]
     assert (await store.count_by_state())[TaskState.RUNNING] >= 1
     assert all(waiting.oldest_queued_at.tzinfo for waiting in await store.waiting())
 

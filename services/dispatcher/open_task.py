@@ -1,0 +1,34 @@
+"""Cuts a task into chunks and emits the first of them; called when it is submitted, and when its start is due."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from services.dispatcher.emit_chunks import EmitChunks
+from services.dispatcher.pools import Pools
+from services.dispatcher.progress import Progress
+from services.dispatcher.strategies import batch, split
+from taskandgo.store.store import Store
+from taskandgo.task import TaskSpec
+from taskandgo.words import Strategy
+
+STRATEGIES = {Strategy.BATCH: batch.chunk_count, Strategy.SPLIT: split.chunk_count}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTask:
+    """Opens tasks; safe to repeat: a task is cut once, and what runs or has finished is not emitted again."""
+
+    store: Store
+    emit: EmitChunks
+    progress: Progress
+    pools: Pools
+
+    async def __call__(self, task: TaskSpec) -> None:
+        """Record how many chunks it has, then emit those that the window takes."""
+        count = STRATEGIES[task.strategy](task, self.pools.free_slots(task.pool))
+        chunks = await self.store.open_chunks(task.task_id, count, self.progress.refill)
+        await self.emit(task.task_id, chunks, task)
+        log.debug("task.opened", task_id=task.task_id, chunks=count, emitted=len(chunks))

@@ -1,0 +1,96 @@
+"""Writes what the rules have moved on; the tasks are locked since they were loaded.
+
+Promises: as many statements as there are kinds of changes, however many tasks and chunks changed.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from taskandgo.messages import ChunkFinished
+from taskandgo.store.locks import OPEN
+from taskandgo.store.progress import CHUNK_COLUMNS, ChunkProgress, TaskProgress
+from taskandgo.store.tables import chunk, task
+from taskandgo.store.timers import set_timers
+from taskandgo.words import ChunkState, Outcome, TaskState
+
+THIS_CHUNK = (
+    chunk.c.task_id == bindparam("of_task"),
+    chunk.c.chunk_index == bindparam("of_index"),
+    chunk.c.state != ChunkState.FINISHED.value,
+)
+CHUNK_NAMES = [column.name for column in CHUNK_COLUMNS if column.name not in {"task_id", "chunk_index"}]
+TASK_NAMES = (
+    *("state", "outcome", "started_at", "finished_at", "chunk_count", "chunks_succeeded", "chunks_failed"),
+    *("chunks_ready", "chunks_running", "next_chunk", "succeeded_seconds"),
+)
+RESULT = ("exit_code", "stdout", "stderr", "stdout_truncated", "stderr_truncated")
+USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
+MOVE_CHUNK = update(chunk).where(*THIS_CHUNK)
+# Spelt out, since IN cannot be part of a statement over many rows.
+MOVE_TASK = update(task).where(task.c.task_id == bindparam("of_task"), or_(*(task.c.state == s for s in OPEN)))
+FRESH = {"duplicate": 0, "lost_count": 0, "failed_count": 0, "out_of_memory_count": 0, "runner": ""}
+
+
+async def save(connection: AsyncConnection, tasks: Iterable[TaskProgress], chunks: Iterable[ChunkProgress]) -> None:
+    """Write everything that changed."""
+    moved = [one for one in tasks if one.changed]
+    changed = [one for one in chunks if one.changed or one.ending]
+    if ended := [_ended(one, one.ending) for one in changed if one.ending]:
+        await connection.execute(MOVE_CHUNK, ended)
+    if others := [_chunk(one) for one in changed if not one.ending]:
+        await connection.execute(MOVE_CHUNK, others)
+    if opened := [_opened(one, index) for one in moved for index in one.opened]:
+        await connection.execute(insert(chunk), opened)
+    if timers := [timer for one in moved for timer in one.timers]:
+        await set_timers(connection, timers)
+    if moved:
+        await _tell_why(connection, [one for one in moved if one.state == TaskState.FAILED and not one.outcome])
+        await connection.execute(MOVE_TASK, [_task(one) for one in moved])
+
+
+def _task(progress: TaskProgress) -> dict[str, Any]:
+    return {"of_task": progress.task_id, **{name: getattr(progress, name) for name in TASK_NAMES}}
+
+
+def _chunk(progress: ChunkProgress) -> dict[str, Any]:
+    values = {name: getattr(progress, name) for name in CHUNK_NAMES}
+    return {"of_task": progress.task_id, "of_index": progress.chunk_index, **values}
+
+
+def _ended(progress: ChunkProgress, message: ChunkFinished) -> dict[str, Any]:
+    result = message.result
+    return {
+        **_chunk(progress),
+        "outcome": result.outcome.value,
+        "runner": message.runner,
+        "started_at": message.started_at,
+        "finished_at": message.finished_at,
+        # PostgreSQL's text cannot hold NUL.
+        "reason": result.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        **{name: getattr(result, name) for name in RESULT},
+        **{name: getattr(result.usage, name) for name in USAGE},
+    }
+
+
+def _opened(progress: TaskProgress, index: int) -> dict[str, Any]:
+    attempt = progress.last_attempt + 1
+    known = {"task_id": progress.task_id, "chunk_index": index, "state": ChunkState.READY.value}
+    return {**known, "attempt": attempt, "attempts": attempt, **FRESH}
+
+
+async def _tell_why(connection: AsyncConnection, failed: Sequence[TaskProgress]) -> None:
+    """Give each task the outcome of its first chunk that failed."""
+    if not failed:
+        return
+    ids = [one.task_id for one in failed]
+    bad = (chunk.c.outcome != Outcome.SUCCEEDED.value, chunk.c.task_id.in_(ids))
+    first = select(chunk.c.task_id, func.min(chunk.c.chunk_index).label("chunk_index")).where(*bad)
+    lowest = first.group_by(chunk.c.task_id).subquery()
+    same = (chunk.c.task_id == lowest.c.task_id) & (chunk.c.chunk_index == lowest.c.chunk_index)
+    rows = await connection.execute(select(chunk.c.task_id, chunk.c.outcome).join(lowest, same))
+    outcomes = {row.task_id: row.outcome for row in rows}
+    for one in failed:
+        one.outcome = outcomes.get(one.task_id)
