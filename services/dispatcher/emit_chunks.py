@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from services.dispatcher.recent_tasks import RecentTask, RecentTasks
+from services.dispatcher.retry import grown_memory
 from services.dispatcher.strategies.gather import reduce_stdin
 from services.dispatcher.strategies.split import Share, share
 from taskandgo.broker.broker import Broker
@@ -17,7 +18,7 @@ from taskandgo.errors import UnroutableError
 from taskandgo.messages import ChunkFinished, ChunkReady
 from taskandgo.store.records import OpenChunk
 from taskandgo.store.store import Store
-from taskandgo.task import AttemptResult, Code, TaskSpec
+from taskandgo.task import AttemptResult, Code, Limits, TaskSpec
 from taskandgo.words import Outcome
 
 #: How much the chunks of one task may hand to its reduce.
@@ -34,6 +35,7 @@ class EmitChunks:
     store: Store
     recent: RecentTasks
     clock: Clock
+    most_memory_bytes: int
 
     async def __call__(self, task_id: str, chunks: Sequence[OpenChunk], spec: TaskSpec | None = None) -> None:
         """Emit each chunk's present attempt; returns when the broker holds them all."""
@@ -42,7 +44,7 @@ class EmitChunks:
         if spec is not None and spec.split is None:
             # One chunk, whole: nothing that anybody would ask for again.
             whole = Share(spec.stdin, {})
-            await asyncio.gather(*(self._publish(chunk_ready(spec, chunk, whole)) for chunk in chunks))
+            await asyncio.gather(*(self._publish(self._ready(spec, chunk, whole)) for chunk in chunks))
         elif task := await self.recent.get(task_id):
             await asyncio.gather(*(self._emit(task, chunk) for chunk in chunks))
 
@@ -52,7 +54,7 @@ class EmitChunks:
             await self._emit_reduce(task.spec, split.reduce, chunk)
         else:
             part = share(task.input, chunk.chunk_count, chunk.chunk_index)
-            await self._publish(chunk_ready(task.spec, chunk, part))
+            await self._publish(self._ready(task.spec, chunk, part))
 
     async def _emit_reduce(self, spec: TaskSpec, code: Code, chunk: OpenChunk) -> None:
         found = await self.store.reduce_input(spec.task_id, MOST_REDUCE_BYTES)
@@ -61,8 +63,29 @@ class EmitChunks:
             await self.broker.publish(self._refused(spec, chunk, reason))
             return
         stdin = Share(reduce_stdin(found.outputs), {})
-        message = chunk_ready(spec, chunk, stdin)
+        message = self._ready(spec, chunk, stdin)
         await self._publish(msgspec.structs.replace(message, language=code.language, code=code.code))
+
+    def _ready(self, spec: TaskSpec, chunk: OpenChunk, part: Share) -> ChunkReady:
+        return ChunkReady(
+            task_id=spec.task_id,
+            chunk_index=chunk.chunk_index,
+            chunk_count=chunk.chunk_count,
+            attempt=chunk.attempt,
+            priority=spec.priority,
+            pool=spec.pool,
+            language=spec.language,
+            code=spec.code,
+            stdin=part.stdin,
+            env={**spec.env, **part.env} if part.env else spec.env,
+            limits=self._limits(spec.limits, chunk.out_of_memory_count),
+        )
+
+    def _limits(self, asked: Limits, out_of_memory_count: int) -> Limits:
+        if not asked.memory_bytes or not out_of_memory_count:
+            return asked
+        grown = grown_memory(asked.memory_bytes, out_of_memory_count, self.most_memory_bytes)
+        return msgspec.structs.replace(asked, memory_bytes=grown)
 
     def _refused(self, spec: TaskSpec, chunk: OpenChunk, reason: str) -> ChunkFinished:
         return ChunkFinished(
@@ -83,20 +106,3 @@ class EmitChunks:
             # The first task of a pool may come before the pool's first runner has declared its queue.
             await self.broker.declare(runner_chunk_ready(message.pool))
             await self.broker.publish(message)
-
-
-def chunk_ready(spec: TaskSpec, chunk: OpenChunk, part: Share) -> ChunkReady:
-    """The message that lets the chunk's present attempt start."""
-    return ChunkReady(
-        task_id=spec.task_id,
-        chunk_index=chunk.chunk_index,
-        chunk_count=chunk.chunk_count,
-        attempt=chunk.attempt,
-        priority=spec.priority,
-        pool=spec.pool,
-        language=spec.language,
-        code=spec.code,
-        stdin=part.stdin,
-        env={**spec.env, **part.env} if part.env else spec.env,
-        limits=spec.limits,
-    )

@@ -71,7 +71,7 @@ def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock
     pools, timers = Pools(clock), FireTimers(store, clock)
     patience = Patience(settings.dispatcher_straggler_factor, settings.dispatcher_straggler_least_seconds)
     progress = Progress(pools.window, settings.dispatcher_max_lost, patience)
-    emit = EmitChunks(broker, store, RecentTasks(store), clock)
+    emit = EmitChunks(broker, store, RecentTasks(store), clock, settings.dispatcher_most_memory_bytes)
     open_task = OpenTask(store, emit, progress, pools)
     timers.on(TimerKind.START, StartTask(store, open_task))
     timers.on(TimerKind.EXPIRE, ExpireTask(broker, store, clock))

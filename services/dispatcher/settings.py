@@ -4,6 +4,8 @@ from pydantic import Field
 
 from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
 
+MIB = 1024 * 1024
+
 
 class DispatcherSettings(BrokerSettings, StoreSettings, LogSettings):
     """The dispatcher's settings."""
@@ -23,4 +25,9 @@ class DispatcherSettings(BrokerSettings, StoreSettings, LogSettings):
     )
     dispatcher_straggler_least_seconds: float = Field(
         2.0, gt=0, le=86_000, description="seconds that a chunk may run in any case before it gets a second attempt"
+    )
+    dispatcher_most_memory_bytes: int = Field(
+        4096 * MIB,
+        ge=MIB,
+        description="memory limit up to which a chunk grows that is retried since it ran out of memory",
     )
