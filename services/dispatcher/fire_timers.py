@@ -5,7 +5,8 @@ or because something was away, another fires when the claim has run out. Every a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -37,6 +38,7 @@ class FireTimers:
         self._actions: dict[TimerKind, Action] = {}
         self._sleeps_until: datetime | None = None
         self._woken = asyncio.Event()
+        self._stopping = False
 
     def on(self, kind: TimerKind, action: Action) -> None:
         """Do this when a timer of the kind is due."""
@@ -47,9 +49,20 @@ class FireTimers:
         if self._sleeps_until is None or at < self._sleeps_until:
             self._woken.set()
 
-    async def for_ever(self) -> None:
-        """Fire what is due, and sleep until something is."""
-        while True:
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Fire timers while the context lasts; leaving it waits for those under way."""
+        firing = asyncio.get_running_loop().create_task(self._fire_for_ever())
+        try:
+            yield
+        finally:
+            # Not cancelled: breaking into a transaction would cost its connection.
+            self._stopping = True
+            self._woken.set()
+            await firing
+
+    async def _fire_for_ever(self) -> None:
+        while not self._stopping:
             self._woken.clear()
             # Not asleep: whoever sets a timer now may have been too late for this round.
             self._sleeps_until = None
@@ -58,6 +71,10 @@ class FireTimers:
                 next_due = await self._store.next_due()
             except AwayError as error:
                 log.warning("timers.waiting", error=str(error))
+                next_due = None
+            except Exception:
+                # Nothing else would fire them for as long as this process lives.
+                log.exception("timers.failed")
                 next_due = None
             await self._sleep(next_due)
 
@@ -84,6 +101,8 @@ class FireTimers:
             log.exception("timer.failed", task_id=due.task_id, kind=due.kind)
 
     async def _sleep(self, next_due: datetime | None) -> None:
+        if self._stopping:
+            return
         now = self._clock.now()
         self._sleeps_until = min(next_due or now + LONGEST_SLEEP, now + LONGEST_SLEEP)
         try:

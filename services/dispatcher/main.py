@@ -1,6 +1,5 @@
 """Wires the dispatcher: settings, broker and store in; consumers and timers running."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -101,13 +100,8 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
         for queue, handler in consumers:
             subscription = await broker.consume(queue, handler, prefetch=settings.dispatcher_prefetch)
             stack.push_async_callback(subscription.stop)
-        stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(parts.timers.for_ever()))
+        await stack.enter_async_context(parts.timers.running())
         yield DispatcherService(await _serve_ops(stack, settings, broker, store))
-
-
-async def _stop(background: asyncio.Task[None]) -> None:
-    background.cancel()
-    await asyncio.gather(background, return_exceptions=True)
 
 
 async def _serve_ops(stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store) -> str:
