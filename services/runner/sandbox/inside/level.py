@@ -1,0 +1,30 @@
+"""What the two levels have in common: how they are asked for boxes, and what a box is to its zygote."""
+
+import socket
+from typing import NamedTuple, Protocol
+
+from services.runner.sandbox.inside.plan import BoxPlan
+from services.runner.sandbox.inside.step import Step
+
+
+class MadeBox(NamedTuple):
+    """A box's processes: the one that runs its job, and the first of its namespace, with a descriptor of it.
+
+    Where a box is one process, it is its own first.
+    """
+
+    main: int
+    first: int
+    pidfd: int
+
+
+class Level(Protocol):
+    """Makes the boxes of one isolation level."""
+
+    def enter(self, step: Step) -> None:
+        """Move the zygote where its boxes shall be born; OSError, with the step that failed in `step`."""
+        ...
+
+    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
+        """A new box, which speaks on the channel; OSError, with the step that failed in `step`."""
+        ...
