@@ -1,16 +1,12 @@
 """Namespaces: those a zygote moves into once, and those every box is born in."""
 
-import ctypes
 import os
-import signal
-import struct
 
 from services.runner.sandbox.inside.kernel import syscall
 from services.runner.sandbox.inside.syscall_numbers import NUMBERS
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
-PIDFD = 0x1000
 #: A network without any interface, shared by all boxes of a zygote: they cannot meet in it, for neither their filter
 #: nor Landlock lets them, and a network of its own for each box would cost as much as all the rest of it.
 OF_A_ZYGOTE = NEWNS | NEWNET | NEWIPC | NEWUTS
@@ -19,12 +15,6 @@ OF_A_BOX = NEWUSER | NEWPID | NEWIPC | NEWUTS | NEWCGROUP
 JOINED = NEWUSER | NEWIPC | NEWUTS | NEWCGROUP
 NOBODY = 65534
 FDINFO_BYTES = 512
-
-# Unlike os.fork(), the bare call tells the interpreter nothing. It need not: there is one thread, which holds the
-# interpreter's lock through the call, and the child never runs anything but `be_first`.
-_python = ctypes.PyDLL(None, use_errno=True)
-_python.syscall.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t]
-_python.syscall.restype = ctypes.c_long
 
 
 def become_owner(proc: int, more: int) -> None:
@@ -55,17 +45,6 @@ def map_identity(process: int, inside: tuple[int, int], outside: tuple[int, int]
         fd = os.open(name, os.O_WRONLY, dir_fd=process)
         os.write(fd, text.encode())
         os.close(fd)
-
-
-def fork_bare(flags: int) -> tuple[int, int]:
-    """Fork, with the child in new namespaces: its number, which is 0 in the child itself, and a descriptor of it."""
-    pidfd = ctypes.c_int(-1)
-    arguments = struct.pack("=8Q", flags | PIDFD, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0)
-    pid = _python.syscall(NUMBERS["clone3"], arguments, len(arguments))
-    if pid < 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno))
-    return pid, pidfd.value
 
 
 def join(descriptor: int, kinds: int) -> None:

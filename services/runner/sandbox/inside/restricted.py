@@ -10,6 +10,7 @@ import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
 from services.runner.sandbox.inside.box import be_box
+from services.runner.sandbox.inside.forks import fork
 from services.runner.sandbox.inside.kernel import forbid_new_privileges
 from services.runner.sandbox.inside.level import MadeBox
 from services.runner.sandbox.inside.namespaces import become
@@ -55,7 +56,7 @@ class Restricted:
     def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
         """A new box, which is one process; in that process itself this does not return."""
         step.take("a process")
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             be_box(channel, step, lambda: self._close_walls(channel, plan), self._confine)
         return MadeBox(pid, pid, os.pidfd_open(pid))

@@ -11,7 +11,8 @@ import os
 import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
-from services.runner.sandbox.inside.box import be_box, be_first
+from services.runner.sandbox.inside.box import be_box
+from services.runner.sandbox.inside.forks import WAIT_FOR, fork, fork_pause
 from services.runner.sandbox.inside.kernel import forbid_new_privileges, syscall
 from services.runner.sandbox.inside.level import MadeBox
 from services.runner.sandbox.inside.mounts import bind, mount_tmpfs, unmount
@@ -24,7 +25,6 @@ from services.runner.sandbox.inside.namespaces import (
     OF_A_ZYGOTE,
     become,
     become_owner,
-    fork_bare,
     join,
     map_identity,
     number_outside,
@@ -104,9 +104,7 @@ class Strict:
 
     def _fork(self, channel: socket.socket, plan: BoxPlan, rules: landlock.Ruleset, step: Step) -> MadeBox:
         step.take("namespaces of the box")
-        first, pidfd = fork_bare(OF_A_BOX)
-        if first == 0:
-            be_first()
+        first, pidfd = fork_pause(OF_A_BOX)
         try:
             step.take("a user of its own")
             process = os.open(str(number_outside(self._proc, pidfd)), os.O_PATH, dir_fd=self._proc)
@@ -114,13 +112,14 @@ class Strict:
             os.close(process)
             step.take("a process in its namespaces")
             join(pidfd, NEWPID)
-            main = os.fork()
+            main = fork()
             if main == 0:
                 be_box(channel, step, lambda: self._close_walls(channel, pidfd, rules, step), _confined_already)
             join(self._numbers, NEWPID)
             limit(main, plan.limits)
         except OSError:
             os.kill(first, SIGKILL)
+            os.wait4(first, WAIT_FOR)
             raise
         return MadeBox(main, first, pidfd)
 

@@ -7,10 +7,12 @@ never hears what a box runs; it dies with the runner, and every box dies with it
 import gc
 import os
 import select
+import signal
 import socket
 import sys
 from importlib import import_module
 
+from services.runner.sandbox.inside.forks import WAIT_FOR
 from services.runner.sandbox.inside.level import Level, MadeBox
 from services.runner.sandbox.inside.plan import STRICT, BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import SIGKILL, die_with_parent
@@ -66,13 +68,13 @@ class Zygote:
         number, box = self._boxes.pop(main)
         self._poll.unregister(main)
         os.close(main)
-        _pid, status, used = os.wait4(box.main, 0)
+        _pid, status, used = os.wait4(box.main, WAIT_FOR)
         code = os.waitstatus_to_exitcode(status)
         # Told before the rest is killed: that takes as long as all the running did.
         say(self._channel.fileno(), f"exited {number} {code} {used.ru_utime + used.ru_stime} {used.ru_maxrss * 1024}")
         if box.first != box.main:
             os.kill(box.first, SIGKILL)
-            os.wait4(box.first, 0)
+            os.wait4(box.first, WAIT_FOR)
         os.close(box.pidfd)
         say(self._channel.fileno(), f"dead {number}")
 
@@ -94,6 +96,8 @@ def main() -> None:
     except OSError as error:
         say(channel.fileno(), f"refused {step.failed(error)}")
         return
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     stand_by()
     gc.disable()
     gc.collect()
