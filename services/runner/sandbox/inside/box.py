@@ -5,8 +5,6 @@ Promises: it is confined before it hears of its job, and holds none of the ways 
 
 import os
 import socket
-from _signal import SIG_DFL, SIG_UNBLOCK, SIGCHLD, pthread_sigmask, valid_signals
-from _signal import signal as set_handler
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -15,8 +13,6 @@ from services.runner.sandbox.inside.payload import become_payload
 from services.runner.sandbox.inside.step import Step
 from services.runner.sandbox.inside.wire import say
 
-EVERY_SIGNAL = tuple(valid_signals())
-
 
 def be_box(
     channel: socket.socket, step: Step, close_walls: Callable[[], None], confine: Callable[[str], None]
@@ -24,10 +20,6 @@ def be_box(
     """Close the box's walls, say so, and become the job that comes; `confine` is told where it works."""
     try:
         close_walls()
-        # As a program expects them, and not as a zygote has them. By the interpreter's own functions: those of the
-        # module `signal` cost a hundred pages of memory in each box.
-        set_handler(SIGCHLD, SIG_DFL)
-        pthread_sigmask(SIG_UNBLOCK, EVERY_SIGNAL)
         say(channel.fileno(), f"ready {step}")
         parcel = receive(channel)
         if parcel is not None:

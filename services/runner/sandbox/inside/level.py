@@ -8,14 +8,10 @@ from services.runner.sandbox.inside.step import Step
 
 
 class MadeBox(NamedTuple):
-    """A box's processes: the one that runs its job, and the first of its namespace, with a descriptor of it.
-
-    Where a box is one process, it is its own first.
-    """
+    """A box's processes: the number of the one that runs its job, and a descriptor of the one that ends them all."""
 
     main: int
     first: int
-    pidfd: int
 
 
 class Level(Protocol):

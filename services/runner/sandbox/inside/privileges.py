@@ -2,6 +2,7 @@
 
 import resource
 import struct
+from contextlib import suppress
 
 from services.runner.sandbox.inside.kernel import prctl, syscall
 from services.runner.sandbox.inside.plan import Limit
@@ -23,6 +24,12 @@ def drop_capabilities() -> None:
 def die_with_parent() -> None:
     """Be killed when the parent dies."""
     prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def kill(pidfd: int) -> None:
+    """Kill a process; one that is dead stays so."""
+    with suppress(ProcessLookupError):
+        syscall(NUMBERS["pidfd_send_signal"], pidfd, SIGKILL, None, 0)
 
 
 def hide_memory(*, hidden: bool = True) -> None:

@@ -10,7 +10,6 @@ import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
 from services.runner.sandbox.inside.box import be_box
-from services.runner.sandbox.inside.forks import fork
 from services.runner.sandbox.inside.kernel import forbid_new_privileges
 from services.runner.sandbox.inside.level import MadeBox
 from services.runner.sandbox.inside.namespaces import become
@@ -56,10 +55,10 @@ class Restricted:
     def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
         """A new box, which is one process; in that process itself this does not return."""
         step.take("a process")
-        pid = fork()
+        pid = os.fork()
         if pid == 0:
             be_box(channel, step, lambda: self._close_walls(channel, plan), self._confine)
-        return MadeBox(pid, pid, os.pidfd_open(pid))
+        return MadeBox(pid, os.pidfd_open(pid))
 
     def _close_walls(self, channel: socket.socket, plan: BoxPlan) -> None:
         close_all_but(0, 1, 2, channel.fileno())

@@ -12,7 +12,7 @@ import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
 from services.runner.sandbox.inside.box import be_box
-from services.runner.sandbox.inside.forks import WAIT_FOR, fork, fork_pause
+from services.runner.sandbox.inside.firsts import Firsts
 from services.runner.sandbox.inside.kernel import forbid_new_privileges, syscall
 from services.runner.sandbox.inside.level import MadeBox
 from services.runner.sandbox.inside.mounts import bind, mount_tmpfs, unmount
@@ -21,7 +21,6 @@ from services.runner.sandbox.inside.namespaces import (
     NEWNS,
     NEWPID,
     NOBODY,
-    OF_A_BOX,
     OF_A_ZYGOTE,
     become,
     become_owner,
@@ -31,11 +30,11 @@ from services.runner.sandbox.inside.namespaces import (
 )
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import (
-    SIGKILL,
     close_all_but,
     die_with_parent,
     drop_capabilities,
     hide_memory,
+    kill,
     limit,
     limit_core,
 )
@@ -84,6 +83,7 @@ class Strict:
         self._identity = (os.geteuid(), os.getegid())
         step.take("the first process of its namespace")
         _go_on_in_child()
+        self._firsts = Firsts()
         self._mounts = os.open("self/ns/mnt", os.O_RDONLY, dir_fd=self._proc)
         self._numbers = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
 
@@ -104,24 +104,23 @@ class Strict:
 
     def _fork(self, channel: socket.socket, plan: BoxPlan, rules: landlock.Ruleset, step: Step) -> MadeBox:
         step.take("namespaces of the box")
-        first, pidfd = fork_pause(OF_A_BOX)
+        first = self._firsts.make()
         try:
             step.take("a user of its own")
-            process = os.open(str(number_outside(self._proc, pidfd)), os.O_PATH, dir_fd=self._proc)
+            process = os.open(str(number_outside(self._proc, first)), os.O_PATH, dir_fd=self._proc)
             map_identity(process, (NOBODY, NOBODY), self._identity)
             os.close(process)
             step.take("a process in its namespaces")
-            join(pidfd, NEWPID)
-            main = fork()
+            join(first, NEWPID)
+            main = os.fork()
             if main == 0:
-                be_box(channel, step, lambda: self._close_walls(channel, pidfd, rules, step), _confined_already)
+                be_box(channel, step, lambda: self._close_walls(channel, first, rules, step), _confined_already)
             join(self._numbers, NEWPID)
             limit(main, plan.limits)
         except OSError:
-            os.kill(first, SIGKILL)
-            os.wait4(first, WAIT_FOR)
+            kill(first)
             raise
-        return MadeBox(main, first, pidfd)
+        return MadeBox(main, first)
 
     def _close_walls(self, channel: socket.socket, first: int, rules: landlock.Ruleset, step: Step) -> None:
         join(first, JOINED)

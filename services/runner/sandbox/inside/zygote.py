@@ -7,15 +7,13 @@ never hears what a box runs; it dies with the runner, and every box dies with it
 import gc
 import os
 import select
-import signal
 import socket
 import sys
 from importlib import import_module
 
-from services.runner.sandbox.inside.forks import WAIT_FOR
 from services.runner.sandbox.inside.level import Level, MadeBox
 from services.runner.sandbox.inside.plan import STRICT, BoxPlan, ZygotePlan
-from services.runner.sandbox.inside.privileges import SIGKILL, die_with_parent
+from services.runner.sandbox.inside.privileges import die_with_parent, kill
 from services.runner.sandbox.inside.restricted import Restricted
 from services.runner.sandbox.inside.run_python import stand_by
 from services.runner.sandbox.inside.step import Step
@@ -30,16 +28,20 @@ class Zygote:
         self._channel = channel
         self._level = level
         self._poll = select.poll()
-        #: The number of each box and its processes, by a descriptor of the one that runs its job.
-        self._boxes: dict[int, tuple[int, MadeBox]] = {}
+        #: The number of each box and its processes, by the descriptor of the one that runs its job while that lives.
+        self._living: dict[int, tuple[int, MadeBox]] = {}
+        #: The number of each box whose job has ended, by the descriptor of its first process.
+        self._dying: dict[int, int] = {}
 
     def serve(self) -> None:
         """Do what the runner asks, and tell which boxes ended, until the runner is gone."""
         self._poll.register(self._channel, select.POLLIN)
         while True:
             for fd, _events in self._poll.poll():
-                if fd in self._boxes:
+                if fd in self._living:
                     self._reap(fd)
+                elif fd in self._dying:
+                    self._bury(fd)
                 elif not self._answer():
                     return
 
@@ -60,23 +62,29 @@ class Zygote:
             say(self._channel.fileno(), f"failed {number} {step.failed(error)}")
             return
         main = os.pidfd_open(box.main)
-        self._boxes[main] = (number, box)
+        self._living[main] = (number, box)
         self._poll.register(main, select.POLLIN)
-        socket.send_fds(self._channel, [f"made {number}".encode()], [box.pidfd, main])
+        socket.send_fds(self._channel, [f"made {number}".encode()], [box.first, main])
 
     def _reap(self, main: int) -> None:
-        number, box = self._boxes.pop(main)
-        self._poll.unregister(main)
-        os.close(main)
-        _pid, status, used = os.wait4(box.main, WAIT_FOR)
+        number, box = self._living.pop(main)
+        self._forget(main)
+        _pid, status, used = os.wait4(box.main, 0)
         code = os.waitstatus_to_exitcode(status)
-        # Told before the rest is killed: that takes as long as all the running did.
+        # Told before the rest is dead: that takes longer than many a job.
         say(self._channel.fileno(), f"exited {number} {code} {used.ru_utime + used.ru_stime} {used.ru_maxrss * 1024}")
-        if box.first != box.main:
-            os.kill(box.first, SIGKILL)
-            os.wait4(box.first, WAIT_FOR)
-        os.close(box.pidfd)
+        kill(box.first)
+        self._dying[box.first] = number
+        self._poll.register(box.first, select.POLLIN)
+
+    def _bury(self, first: int) -> None:
+        number = self._dying.pop(first)
+        self._forget(first)
         say(self._channel.fileno(), f"dead {number}")
+
+    def _forget(self, pidfd: int) -> None:
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
 
 
 def main() -> None:
@@ -96,8 +104,6 @@ def main() -> None:
     except OSError as error:
         say(channel.fileno(), f"refused {step.failed(error)}")
         return
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     stand_by()
     gc.disable()
     gc.collect()
