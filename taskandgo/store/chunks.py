@@ -63,8 +63,11 @@ async def _insert(connection: AsyncConnection, new: dict[str, Sequence[NewChunk]
     await connection.execute(counted, [{"of_task": task_id, "count": len(cs)} for task_id, cs in new.items()])
 
 
-async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[None]:
-    """Chunks that are ready for the very attempt become running, and their tasks with them."""
+async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[bool]:
+    """Chunks that are ready for the very attempt become running, and their tasks with them.
+
+    For each start whether its task has been cancelled, so that nobody wants what runs.
+    """
     rows = await lock_tasks(connection, (start[0] for start in starts))
     current = {
         (row.task_id, row.chunk_index, row.attempt)
@@ -79,7 +82,8 @@ async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> 
         await connection.execute(START, wanted)
         earliest = sorted(wanted, key=lambda start: start["at"])
         await connection.execute(START_TASK, [{"of_task": start["of_task"], "at": start["at"]} for start in earliest])
-    return [None] * len(starts)
+    cancelled = {task_id for task_id, row in rows.items() if row.state == TaskState.CANCELLED.value}
+    return [start[0] in cancelled for start in starts]
 
 
 async def replace_lost(connection: AsyncConnection, losses: Sequence[Loss]) -> list[Replaced]:

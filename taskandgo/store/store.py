@@ -72,9 +72,12 @@ class Store:
 
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
-    ) -> None:
-        """A runner began this attempt; nothing happens if it is no longer the present one."""
-        await self._starting.submit((task_id, chunk_index, attempt, runner, started_at))
+    ) -> bool:
+        """A runner began this attempt; nothing happens if it is no longer the present one.
+
+        True if the task has been cancelled, so that nobody wants what runs.
+        """
+        return await self._starting.submit((task_id, chunk_index, attempt, runner, started_at))
 
     async def record_result(self, message: ChunkFinished, settle: results.Settle) -> Recorded:
         """Record the result if its attempt is the present one; `settle` says whether that finishes the task."""
