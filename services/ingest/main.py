@@ -57,7 +57,7 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
         await stack.enter_async_context(announcer.running())
         queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
         watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
-        stack.push_async_callback(watchers.subscription.stop)
+        stack.push_async_callback(watchers.stop)
         http_address = await _serve_http(stack, settings, calls, metrics, store)
         grpc_address = await stack.enter_async_context(
             serve_grpc(

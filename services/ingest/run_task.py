@@ -16,11 +16,12 @@ class RunTask:
     watch_task: WatchTask
 
     async def __call__(self, task: api.Task) -> AsyncIterator[api.SubmitTaskResponse | TaskView]:
-        """The submit's answer first; the events are followed from before it, so none is missed."""
+        """The submit's answer first; the events are followed before it is announced, so none is missed."""
         submission = self.submit_task.submission(task)
         task_id = submission.task.task_id
-        async with self.watch_task.watchers.follow(task_id) as events:
+        async with self.watch_task.watchers.follow(task_id) as following:
             acceptance = await self.submit_task.store.accept_task(submission)
+            await following.bound
             yield self.submit_task.answer(submission.task, acceptance)
-            async for view in self.watch_task.views(task_id, events):
+            async for view in self.watch_task.views(task_id, following.events):
                 yield view

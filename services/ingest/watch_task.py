@@ -42,8 +42,9 @@ class WatchTask:
 
     async def __call__(self, task_id: str) -> AsyncIterator[TaskView]:
         """Everything that happens to the task; NOT_FOUND if there is none."""
-        async with self.watchers.follow(task_id) as events:
-            async for view in self.views(task_id, events):
+        async with self.watchers.follow(task_id) as following:
+            await following.bound
+            async for view in self.views(task_id, following.events):
                 yield view
 
     async def views(self, task_id: str, events: Events) -> AsyncIterator[TaskView]:

@@ -31,6 +31,8 @@ from taskandgo.task import TaskSpec
 from taskandgo.words import TaskState
 
 LARGEST = 400
+#: How long work that no answer waits for may wait for more of its kind.
+LINGER_SECONDS = 0.05
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -43,9 +45,9 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._accepting = self._grouped(accept.accept)
-        self._confirming = self._grouped(outbox.confirm)
+        self._confirming = self._grouped(outbox.confirm, LINGER_SECONDS)
         self._opening = self._grouped(chunks.open_chunks)
-        self._starting = self._grouped(chunks.start_chunks)
+        self._starting = self._grouped(chunks.start_chunks, LINGER_SECONDS)
         self._replacing = self._grouped(chunks.replace_lost)
         self._recording = self._grouped(results.record_results)
         self._cancelling = self._grouped(cancel.cancel_tasks)
@@ -132,8 +134,8 @@ class Store:
         )
         await asyncio.gather(*(group.drain() for group in groups))
 
-    def _grouped(self, work: Work[Item, Answer]) -> GroupCommit[Item, Answer]:
+    def _grouped(self, work: Work[Item, Answer], linger_seconds: float = 0.0) -> GroupCommit[Item, Answer]:
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:
             return await self._database.write(lambda connection: work(connection, items))
 
-        return GroupCommit(flush, LARGEST)
+        return GroupCommit(flush, LARGEST, linger_seconds)
