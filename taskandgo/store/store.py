@@ -47,7 +47,7 @@ class Store:
         self._accepting = self._grouped(accept.accept)
         self._confirming = self._grouped(outbox.confirm, LINGER_SECONDS)
         self._opening = self._grouped(chunks.open_chunks)
-        self._starting = self._grouped(chunks.start_chunks, LINGER_SECONDS)
+        self._starting = self._grouped(chunks.start_chunks)
         self._replacing = self._grouped(chunks.replace_lost)
         self._recording = self._grouped(results.record_results)
         self._cancelling = self._grouped(cancel.cancel_tasks)
