@@ -90,9 +90,13 @@ class TaskFinished(Message, frozen=True):
 
 
 class TaskCancelled(Message, frozen=True):
-    """A client cancelled a task, and the store says so: whoever works on it stops."""
+    """A client cancelled a task, and the store says so: whoever works on it stops.
+
+    `again` when a runner that had not heard of it has started the task: nobody else needs to hear it twice.
+    """
 
     task_id: str
+    again: bool = False
 
 
 class RunnerHeartbeat(Message, frozen=True):

@@ -5,9 +5,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_chunk_started import OnChunkStarted
 from services.dispatcher.on_task_cancelled import OnTaskCancelled
@@ -42,11 +42,12 @@ class DispatcherService:
 @asynccontextmanager
 async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> AsyncIterator[DispatcherService]:
     """Run a dispatcher; leaving the context finishes the messages under way."""
-    on_chunk_finished = OnChunkFinished(broker, store, settings.dispatcher_max_lost)
-    on_task_submitted = OnTaskSubmitted(broker, store)
+    metrics = DispatcherMetrics()
+    on_chunk_finished = OnChunkFinished(broker, store, metrics, settings.dispatcher_max_lost)
+    on_task_submitted = OnTaskSubmitted(broker, store, metrics)
     consumers = (
         (topology.DISPATCHER_CHUNK_FINISHED, decoded(on_chunk_finished, ChunkFinished)),
-        (topology.DISPATCHER_CHUNK_STARTED, decoded(OnChunkStarted(store), ChunkStarted)),
+        (topology.DISPATCHER_CHUNK_STARTED, decoded(OnChunkStarted(broker, store), ChunkStarted)),
         (topology.DISPATCHER_TASK_CANCELLED, decoded(OnTaskCancelled(broker, store), TaskCancelled)),
         (topology.DISPATCHER_TASK_SUBMITTED, decoded(on_task_submitted, TaskSubmitted)),
     )
@@ -54,19 +55,22 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
         if not broker.durable:
             await Reemission(broker, store, on_task_submitted, on_chunk_finished, SystemClock()).run()
         for queue, handler in consumers:
-            subscription = await broker.consume(queue, handler, prefetch=settings.dispatcher_prefetch)
+            timed = metrics.timed(queue.name, handler)
+            subscription = await broker.consume(queue, timed, prefetch=settings.dispatcher_prefetch)
             stack.push_async_callback(subscription.stop)
-        yield DispatcherService(await _serve_ops(stack, settings, broker, store))
+        yield DispatcherService(await _serve_ops(stack, settings, broker, store, metrics))
 
 
-async def _serve_ops(stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store) -> str:
+async def _serve_ops(
+    stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store, metrics: DispatcherMetrics
+) -> str:
     if not settings.dispatcher_http_listen:
         return ""
 
     async def ready() -> dict[str, bool]:
         return {"broker": broker.connected, "store": await _answers(store)}
 
-    app = Starlette(routes=ops_routes(ready, CollectorRegistry()))
+    app = Starlette(routes=ops_routes(ready, metrics.registry))
     return await stack.enter_async_context(serve_http(app, settings.dispatcher_http_listen))
 
 

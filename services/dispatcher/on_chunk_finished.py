@@ -10,10 +10,11 @@ import structlog
 
 from services.dispatcher.announce_task import announce_task
 from services.dispatcher.emit_chunks import emit_chunks
+from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.strategies.gather import settle
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.messages import ChunkFinished
-from taskandgo.store.records import OpenChunk
+from taskandgo.store.records import OpenChunk, Recorded
 from taskandgo.store.store import Store
 from taskandgo.words import Outcome
 
@@ -26,6 +27,7 @@ class OnChunkFinished:
 
     broker: Broker
     store: Store
+    metrics: DispatcherMetrics
     max_lost: int
 
     async def __call__(self, message: ChunkFinished, delivery: Delivery) -> Disposition:
@@ -40,8 +42,10 @@ class OnChunkFinished:
         key = (message.task_id, message.chunk_index, message.attempt)
         replaced = await self.store.replace_lost(*key, self.max_lost)
         if replaced.quarantined:
+            self.metrics.chunks_given_up.inc()
             await self._record(_given_up(message, self.max_lost), delivery)
         elif replaced.attempt is not None and replaced.task is not None:
+            self.metrics.attempts_lost.inc()
             log.warning(
                 "chunk.lost",
                 task_id=message.task_id,
@@ -52,9 +56,11 @@ class OnChunkFinished:
                 chunk_index=message.chunk_index, chunk_count=replaced.chunk_count, attempt=replaced.attempt
             )
             await emit_chunks(self.broker, replaced.task, [chunk])
+            self.metrics.chunks_emitted.labels(replaced.task.priority.word).inc()
 
     async def _record(self, message: ChunkFinished, delivery: Delivery) -> None:
         recorded = await self.store.record_result(message, settle)
+        self._count(message, recorded)
         log.info(
             "chunk.finished" if recorded.kept else "chunk.finished.dropped",
             task_id=message.task_id,
@@ -65,6 +71,12 @@ class OnChunkFinished:
         # A redelivery repeats the announcement: the dispatcher before may have died just ahead of it.
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
             await announce_task(self.broker, recorded.finished)
+
+    def _count(self, message: ChunkFinished, recorded: Recorded) -> None:
+        if recorded.kept:
+            self.metrics.results_recorded.labels(message.result.outcome).inc()
+        else:
+            self.metrics.results_dropped.inc()
 
 
 def _given_up(message: ChunkFinished, max_lost: int) -> ChunkFinished:

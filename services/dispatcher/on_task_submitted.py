@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.dispatcher.emit_chunks import emit_chunks
+from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.strategies import batch, split
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.messages import TaskSubmitted
@@ -26,6 +27,7 @@ class OnTaskSubmitted:
 
     broker: Broker
     store: Store
+    metrics: DispatcherMetrics
 
     async def __call__(self, message: TaskSubmitted, delivery: Delivery) -> Disposition:
         """Record the task's chunks, then emit those that have not finished."""
@@ -35,5 +37,6 @@ class OnTaskSubmitted:
         new = [NewChunk(chunk_index=index, chunk_count=count) for index in range(count)]
         chunks = await self.store.open_chunks(task.task_id, new)
         await emit_chunks(self.broker, task, chunks)
+        self.metrics.chunks_emitted.labels(task.priority.word).inc(len(chunks))
         log.debug("task.submitted", task_id=task.task_id, chunks=len(chunks))
         return Ack()

@@ -45,5 +45,5 @@ async def cancel_tasks(connection: AsyncConnection, wanted: Sequence[Cancellatio
         await connection.execute(END_TASK, keys)
         await connection.execute(END_CHUNKS, keys)
         written = [{"task_id": key["of_task"], "kind": CANCELLED, "written_at": key["at"]} for key in keys]
-        await connection.execute(insert_new(connection, outbox), written)
+        await connection.execute(insert_new(connection.dialect.name, outbox), written)
     return [await get_task(connection, task_id) for task_id, _ in wanted]

@@ -18,6 +18,9 @@ from taskandgo.store.tables import chunk, task
 from taskandgo.task import TaskSpec
 from taskandgo.words import ChunkState, TaskState
 
+#: The number of a chunk's first attempt.
+FIRST = 1
+
 Opening = tuple[str, Sequence[NewChunk]]
 Start = tuple[str, int, int, str, datetime]
 Loss = tuple[str, int, int, int]
@@ -27,6 +30,8 @@ THIS_ATTEMPT = (
     chunk.c.chunk_index == bindparam("of_index"),
     chunk.c.attempt == bindparam("of_attempt"),
 )
+OPEN_CHUNK = insert(chunk)
+COUNT_CHUNKS = update(task).where(task.c.task_id == bindparam("of_task")).values(chunk_count=bindparam("count"))
 START = (
     update(chunk)
     .where(*THIS_ATTEMPT, chunk.c.state == ChunkState.READY.value)
@@ -48,23 +53,30 @@ async def open_chunks(connection: AsyncConnection, openings: Sequence[Opening]) 
         await _insert(connection, new)
         counts |= {task_id: len(chunks) for task_id, chunks in new.items()}
     found = defaultdict(list)
-    for row in await unfinished_chunks(connection, counts):
-        found[row.task_id].append(
-            OpenChunk(chunk_index=row.chunk_index, chunk_count=counts[row.task_id], attempt=row.attempt)
-        )
+    for task_id, chunks in new.items():
+        found[task_id] = [
+            OpenChunk(chunk_index=c.chunk_index, chunk_count=counts[task_id], attempt=FIRST) for c in chunks
+        ]
+    if known := counts.keys() - new.keys():
+        for row in await unfinished_chunks(connection, known):
+            found[row.task_id].append(
+                OpenChunk(chunk_index=row.chunk_index, chunk_count=counts[row.task_id], attempt=row.attempt)
+            )
     return [found[task_id] for task_id, _ in openings]
 
 
 async def _insert(connection: AsyncConnection, new: dict[str, Sequence[NewChunk]]) -> None:
-    fresh = {"attempt": 1, "lost_count": 0, "state": ChunkState.READY.value, "runner": ""}
+    fresh = {"attempt": FIRST, "lost_count": 0, "state": ChunkState.READY.value, "runner": ""}
     rows = [{"task_id": task_id, "chunk_index": c.chunk_index, **fresh} for task_id, cs in new.items() for c in cs]
-    await connection.execute(insert(chunk), rows)
-    counted = update(task).where(task.c.task_id == bindparam("of_task")).values(chunk_count=bindparam("count"))
-    await connection.execute(counted, [{"of_task": task_id, "count": len(cs)} for task_id, cs in new.items()])
+    await connection.execute(OPEN_CHUNK, rows)
+    await connection.execute(COUNT_CHUNKS, [{"of_task": task_id, "count": len(cs)} for task_id, cs in new.items()])
 
 
-async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[None]:
-    """Chunks that are ready for the very attempt become running, and their tasks with them."""
+async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[bool]:
+    """Chunks that are ready for the very attempt become running, and their tasks with them.
+
+    For each start whether its task has been cancelled, so that nobody wants what runs.
+    """
     rows = await lock_tasks(connection, (start[0] for start in starts))
     current = {
         (row.task_id, row.chunk_index, row.attempt)
@@ -79,7 +91,8 @@ async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> 
         await connection.execute(START, wanted)
         earliest = sorted(wanted, key=lambda start: start["at"])
         await connection.execute(START_TASK, [{"of_task": start["of_task"], "at": start["at"]} for start in earliest])
-    return [None] * len(starts)
+    cancelled = {task_id for task_id, row in rows.items() if row.state == TaskState.CANCELLED.value}
+    return [start[0] in cancelled for start in starts]
 
 
 async def replace_lost(connection: AsyncConnection, losses: Sequence[Loss]) -> list[Replaced]:

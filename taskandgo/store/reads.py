@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.locks import OPEN, TASK_COLUMNS, unfinished_chunks
@@ -14,13 +14,16 @@ from taskandgo.store.tables import chunk, task, task_label
 from taskandgo.task import TaskSpec
 from taskandgo.words import ChunkState, Priority, TaskState
 
+TASK = select(*TASK_COLUMNS).where(task.c.task_id == bindparam("of_task"))
+CHUNKS = select(chunk).where(chunk.c.task_id == bindparam("of_task")).order_by(chunk.c.chunk_index)
+
 
 async def get_task(connection: AsyncConnection, task_id: str) -> TaskRecord | None:
     """The task, with its result if it is final; None if unknown."""
     row = await _row(connection, task_id)
     if row is None or row.state in OPEN:
         return task_record(row) if row else None
-    chunks = await connection.execute(select(chunk).where(chunk.c.task_id == task_id).order_by(chunk.c.chunk_index))
+    chunks = await connection.execute(CHUNKS, {"of_task": task_id})
     return task_record(row, list(chunks))
 
 
@@ -31,7 +34,7 @@ async def summary(connection: AsyncConnection, task_id: str) -> FinishedTask | N
 
 
 async def _row(connection: AsyncConnection, task_id: str) -> Row[Any] | None:
-    return (await connection.execute(select(*TASK_COLUMNS).where(task.c.task_id == task_id))).one_or_none()
+    return (await connection.execute(TASK, {"of_task": task_id})).one_or_none()
 
 
 async def list_tasks(connection: AsyncConnection, wanted: TaskFilter) -> list[TaskRecord]:

@@ -86,13 +86,18 @@ async def _count(connection: AsyncConnection, before: dict[str, Row[Any]], kept:
     by_task: dict[str, list[Ending]] = defaultdict(list)
     for ending in kept:
         by_task[ending[0].task_id].append(ending)
-    failures = await _first_failures(connection, by_task)
+    failing = [task_id for task_id, endings in by_task.items() if _has_failed(before[task_id], endings)]
+    failures = await _first_failures(connection, failing) if failing else {}
     rows = [_counted(before[task_id], endings, failures.get(task_id)) for task_id, endings in by_task.items()]
     await connection.execute(COUNT, rows)
 
 
-async def _first_failures(connection: AsyncConnection, task_ids: dict[str, list[Ending]]) -> dict[str, str]:
-    bad = (chunk.c.outcome != Outcome.SUCCEEDED.value, chunk.c.task_id.in_(task_ids.keys()))
+def _has_failed(before: Row[Any], endings: Sequence[Ending]) -> bool:
+    return before.chunks_failed or any(m.result.outcome is not Outcome.SUCCEEDED for m, _ in endings)
+
+
+async def _first_failures(connection: AsyncConnection, task_ids: Sequence[str]) -> dict[str, str]:
+    bad = (chunk.c.outcome != Outcome.SUCCEEDED.value, chunk.c.task_id.in_(task_ids))
     first = select(chunk.c.task_id, func.min(chunk.c.chunk_index).label("chunk_index")).where(*bad)
     lowest = first.group_by(chunk.c.task_id).subquery()
     same = (chunk.c.task_id == lowest.c.task_id) & (chunk.c.chunk_index == lowest.c.chunk_index)
