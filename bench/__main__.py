@@ -14,8 +14,9 @@ from bench.celery_system import celery_system
 from bench.dramatiq_system import dramatiq_system
 from bench.measure import Plan, measure
 from bench.processes import logs
-from bench.report import as_json, show
+from bench.report import as_json, show, show_submits
 from bench.stack import taskandgo_system
+from bench.submits import Accepted, measure_submits, submitting
 from bench.system import System
 from tests.servers.postgres import private_postgres
 from tests.servers.rabbitmq import private_rabbitmq
@@ -27,11 +28,18 @@ Tasks = Annotated[int, typer.Option(min=1, help="Tasks in a burst.")]
 Singles = Annotated[int, typer.Option(min=2, help="Tasks run one at a time in a round.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Interleaved rounds.")]
 Only = Annotated[list[str] | None, typer.Option(help=f"Measure only these, out of {', '.join(NAMES)}.")]
+Submits = Annotated[int, typer.Option(min=0, help="Tasks submitted in a round, to see how fast; 0: none.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
 
 
-def main(
-    *, tasks: Tasks = 300, singles: Singles = 100, rounds: Rounds = 3, only: Only = None, json: Json = False
+def main(  # noqa: PLR0913 - Typer makes the options from the parameters
+    *,
+    tasks: Tasks = 300,
+    singles: Singles = 100,
+    rounds: Rounds = 3,
+    submits: Submits = 2000,
+    only: Only = None,
+    json: Json = False,
 ) -> None:
     """Measure TaskAndGo side by side with Celery and Dramatiq, the same sandboxed code on the same RabbitMQ."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -40,15 +48,16 @@ def main(
     with ExitStack() as started:
         folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="taskandgo-bench-")))
         try:
-            systems = _start(started, folder, names)
-            times = measure(systems, plan, progress.print)
+            accepted = _measure_submits(folder, submits, rounds) if submits else {}
+            times = measure(_start(started, folder, names), plan, progress.print)
         except Exception:
             progress.print(logs(folder), markup=False)
             raise
     if json:
-        typer.echo(as_json(times, plan))
+        typer.echo(as_json(times, accepted, plan))
     else:
         show(times, plan, OURS)
+        show_submits(accepted, rounds)
 
 
 def _wanted(only: list[str] | None) -> list[str]:
@@ -56,6 +65,15 @@ def _wanted(only: list[str] | None) -> list[str]:
     if unknown := [word for word in only or () if word.lower() not in by_word]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(NAMES)}", param_hint="--only")
     return [by_word[word.lower()] for word in only] if only else list(NAMES)
+
+
+def _measure_submits(folder: Path, tasks: int, rounds: int) -> dict[str, Accepted]:
+    with (
+        private_rabbitmq() as rabbitmq,
+        private_postgres() as postgres,
+        submitting(folder, rabbitmq, postgres) as client,
+    ):
+        return measure_submits(client, tasks, rounds)
 
 
 def _start(started: ExitStack, folder: Path, names: list[str]) -> dict[str, System]:

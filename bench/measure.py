@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.boxed import CODE, run_bare, run_boxed
@@ -33,12 +33,17 @@ class Times:
 
     def percentile(self, percent: int) -> float:
         """Of the single tasks, in milliseconds."""
-        return statistics.quantiles(self.seconds, n=100, method="inclusive")[percent - 1] * 1000
+        return percentile(self.seconds, percent)
 
     @property
     def rate(self) -> float | None:
         """The median of the bursts."""
         return statistics.median(self.rates) if self.rates else None
+
+
+def percentile(seconds: Sequence[float], percent: int) -> float:
+    """The percentile of so many times, in milliseconds."""
+    return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1] * 1000
 
 
 def measure(systems: Mapping[str, System], plan: Plan, tell: Callable[[str], None]) -> dict[str, Times]:

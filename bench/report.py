@@ -2,23 +2,26 @@
 
 import json
 import os
+import statistics
 from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure import Plan, Times
+from bench.measure import Plan, Times, percentile
+from bench.submits import Accepted
 
 WIDTH = 110
 
 
-def as_json(times: Mapping[str, Times], plan: Plan) -> str:
+def as_json(times: Mapping[str, Times], submits: Mapping[str, Accepted], plan: Plan) -> str:
     """Everything a program needs, single times included."""
     return json.dumps(
         {
             "cores": os.cpu_count(),
             "plan": {"tasks": plan.tasks, "singles": plan.singles, "rounds": plan.rounds},
             "systems": {name: _numbers(taken) | {"seconds": taken.seconds} for name, taken in times.items()},
+            "submits": {name: {"seconds": taken.seconds, "rates": taken.rates} for name, taken in submits.items()},
         },
         indent=2,
     )
@@ -33,6 +36,17 @@ def show(times: Mapping[str, Times], plan: Plan, first: str) -> None:
     for name, taken in times.items():
         table.add_row(name, *_row(taken, times.get(first)))
     # Piped into a file or a log, the table still needs its width.
+    Console(width=max(WIDTH, Console().width)).print(table)
+
+
+def show_submits(submits: Mapping[str, Accepted], rounds: int) -> None:
+    """Print how fast tasks are accepted."""
+    table = Table(title="Tasks accepted, durable", caption=f"{os.cpu_count()} cores; median of {rounds} rounds")
+    for heading in ("", "p50 ms a call", "p95 ms a call", "tasks/s"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for name, taken in submits.items():
+        p50, p95 = percentile(taken.seconds, 50), percentile(taken.seconds, 95)
+        table.add_row(name, f"{p50:.1f}", f"{p95:.1f}", f"{statistics.median(taken.rates):.0f}")
     Console(width=max(WIDTH, Console().width)).print(table)
 
 

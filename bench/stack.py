@@ -66,15 +66,28 @@ class TaskAndGoSystem:
 @contextmanager
 def taskandgo_system(folder: Path, rabbitmq: str, postgres: str) -> Iterator[TaskAndGoSystem]:
     """The four services and their client, while the context lasts."""
+    with started_services(folder, SERVICES, rabbitmq, postgres) as address, ready_channel(address) as channel:
+        yield TaskAndGoSystem(api_grpc.SchedulerStub(channel))
+
+
+@contextmanager
+def started_services(folder: Path, names: Iterable[str], rabbitmq: str, postgres: str) -> Iterator[str]:
+    """The services while the context lasts; yields the address of ingest, which may not answer yet."""
     address = f"127.0.0.1:{_free_port()}"
     env = _environment(address, rabbitmq, postgres)
     with ExitStack() as started:
-        for name in SERVICES:
+        for name in names:
             started.enter_context(background(folder, name, "services.cli.main", name, env=env))
-        channel = started.enter_context(grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]))
+        yield address
+
+
+@contextmanager
+def ready_channel(address: str) -> Iterator[grpc.Channel]:
+    """A channel to an ingest that answers."""
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=PATIENCE_SECONDS)
-        yield TaskAndGoSystem(api_grpc.SchedulerStub(channel))
+        yield channel
 
 
 def _environment(address: str, rabbitmq: str, postgres: str) -> dict[str, str]:

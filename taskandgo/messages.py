@@ -92,10 +92,12 @@ class TaskFinished(Message, frozen=True):
 class TaskCancelled(Message, frozen=True):
     """A task was cancelled by a client, or expired, and the store says so: whoever works on it stops.
 
-    Meant are its attempts up to `last_attempt` (None: all), since RetryTask may start others after them.
+    Meant are its attempts up to `last_attempt` (None: all), since RetryTask may start others after them. `again`
+    when a runner that had not heard of it has started the task: nobody else needs to hear it twice.
     """
 
     task_id: str
+    again: bool = False
     last_attempt: int | None = None
 
 

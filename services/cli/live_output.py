@@ -8,9 +8,14 @@ Write = Callable[[bytes], None]
 
 
 class LiveOutput:
-    """Both streams of one task, each on its way to where it is written."""
+    """Both streams of one task, each on its way to where it is written.
 
-    def __init__(self, write_stdout: Write, write_stderr: Write) -> None:
+    Who comes late begins with the first block that comes; `missed` says how many bytes were before it.
+    """
+
+    def __init__(self, write_stdout: Write, write_stderr: Write, *, late: bool = False) -> None:
+        self._late = late
+        self.missed = 0
         self._write: dict[int, Write] = {
             api.Output.STREAM_STDOUT: write_stdout,
             api.Output.STREAM_STDERR: write_stderr,
@@ -20,6 +25,9 @@ class LiveOutput:
     def add(self, output: api.Output) -> None:
         """Write the part of the block that continues the stream; after a gap, leave it to the result."""
         key = (output.stream, output.chunk_index, output.attempt)
+        if self._late and key not in self._written:
+            self._written[key] = output.offset
+            self.missed += output.offset
         self._continue(key, output.offset, output.data or output.text.encode())
 
     def finish(self, task: api.TaskStatus) -> None:

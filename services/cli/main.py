@@ -3,6 +3,7 @@
 Promises: errors are messages, not tracebacks; exit codes mean what exit_codes.py says.
 """
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -53,6 +54,8 @@ app.command("list", rich_help_panel=EVERYDAY)(list_tasks)
 
 def main() -> None:
     """Run the command line."""
+    # Only programs are forked here, never Python with its gRPC; the library would warn of each.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         app()
     except TaskAndGoError as error:

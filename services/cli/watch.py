@@ -23,7 +23,7 @@ def watch(
     from services.cli.showing import as_json
     from taskandgo.api import scheduler_pb2 as api
 
-    output = LiveOutput(write_stdout, write_stderr)
+    output = LiveOutput(write_stdout, write_stderr, late=True)
 
     async def converse(stub: "SchedulerAsyncStub") -> None:
         async for event in stub.WatchTask(api.WatchTaskRequest(task_id=task_id)):
@@ -41,9 +41,14 @@ def _show(event: "WatchTaskResponse", output: "LiveOutput") -> None:
 
     if event.HasField("output"):
         return output.add(event.output)
-    if is_final(event.status):
-        # What was written before the watch began is only here.
-        output.finish(event.status)
-    why = f": {event.status.result.reason}" if event.status.result.reason else ""
-    typer.echo(f"{event.status.task_id} {state_text(event.status.state)}{why}", err=True)
+    task = event.status
+    if is_final(task):
+        # What a short task wrote is only here.
+        output.finish(task)
+    why = f": {task.result.reason}" if task.result.reason else ""
+    typer.echo(f"{task.task_id} {state_text(task.state)}{why}", err=True)
+    if is_final(task) and output.missed:
+        typer.echo(
+            f"{output.missed} bytes of output came before this watch; see: taskandgo get {task.task_id}", err=True
+        )
     return None

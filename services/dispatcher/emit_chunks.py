@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.recent_tasks import RecentTask, RecentTasks
 from services.dispatcher.retry import grown_memory
 from services.dispatcher.strategies.gather import reduce_stdin
@@ -34,6 +35,7 @@ class EmitChunks:
     broker: Broker
     store: Store
     recent: RecentTasks
+    metrics: DispatcherMetrics
     clock: Clock
     most_memory_bytes: int
 
@@ -106,3 +108,4 @@ class EmitChunks:
             # The first task of a pool may come before the pool's first runner has declared its queue.
             await self.broker.declare(runner_chunk_ready(message.pool))
             await self.broker.publish(message)
+        self.metrics.chunks_emitted.labels(message.priority.word).inc()

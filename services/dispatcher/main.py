@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from services.dispatcher.duplicate_stragglers import DuplicateStragglers
@@ -14,6 +13,7 @@ from services.dispatcher.emit_chunks import EmitChunks
 from services.dispatcher.emit_retry import EmitRetry
 from services.dispatcher.expire_task import ExpireTask
 from services.dispatcher.fire_timers import FireTimers
+from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_chunk_started import OnChunkStarted
 from services.dispatcher.on_runner_heartbeat import OnRunnerHeartbeat
@@ -58,6 +58,7 @@ class DispatcherService:
 class Parts:
     """What a dispatcher is made of."""
 
+    metrics: DispatcherMetrics
     pools: Pools
     timers: FireTimers
     on_task_submitted: OnTaskSubmitted
@@ -67,19 +68,20 @@ class Parts:
 
 def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock: Clock) -> Parts:
     """Put the parts together."""
+    metrics = DispatcherMetrics()
     pools, timers = Pools(clock), FireTimers(store, clock)
     patience = Patience(settings.dispatcher_straggler_factor, settings.dispatcher_straggler_least_seconds)
     progress = Progress(pools.window, settings.dispatcher_max_lost, patience)
-    emit = EmitChunks(broker, store, RecentTasks(store), clock, settings.dispatcher_most_memory_bytes)
+    emit = EmitChunks(broker, store, RecentTasks(store), metrics, clock, settings.dispatcher_most_memory_bytes)
     open_task = OpenTask(store, emit, progress, pools)
     timers.on(TimerKind.START, StartTask(store, open_task))
     timers.on(TimerKind.EXPIRE, ExpireTask(broker, store, clock))
     timers.on(TimerKind.RETRY, EmitRetry(store, emit))
     timers.on(TimerKind.DUPLICATE, DuplicateStragglers(store, emit, progress, clock))
     on_task_submitted = OnTaskSubmitted(open_task, timers, clock)
-    on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, clock)
+    on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, metrics, clock)
     reemission = Reemission(store, emit, on_task_submitted, on_chunk_finished, clock)
-    return Parts(pools, timers, on_task_submitted, on_chunk_finished, reemission)
+    return Parts(metrics, pools, timers, on_task_submitted, on_chunk_finished, reemission)
 
 
 @asynccontextmanager
@@ -90,7 +92,7 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
     consumers = (
         (heartbeats, decoded(OnRunnerHeartbeat(parts.pools), RunnerHeartbeat)),
         (topology.DISPATCHER_CHUNK_FINISHED, decoded(parts.on_chunk_finished, ChunkFinished)),
-        (topology.DISPATCHER_CHUNK_STARTED, decoded(OnChunkStarted(store), ChunkStarted)),
+        (topology.DISPATCHER_CHUNK_STARTED, decoded(OnChunkStarted(broker, store), ChunkStarted)),
         (topology.DISPATCHER_TASK_CANCELLED, decoded(OnTaskCancelled(broker, store), TaskCancelled)),
         (topology.DISPATCHER_TASK_SUBMITTED, decoded(parts.on_task_submitted, TaskSubmitted)),
     )
@@ -98,20 +100,25 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
         if not broker.durable:
             await parts.reemission.run()
         for queue, handler in consumers:
-            subscription = await broker.consume(queue, handler, prefetch=settings.dispatcher_prefetch)
+            # A queue of this process's own has a name of its own, which would be a label's value.
+            name = queue.name if queue != heartbeats else "dispatcher.runner-heartbeat"
+            timed = parts.metrics.timed(name, handler)
+            subscription = await broker.consume(queue, timed, prefetch=settings.dispatcher_prefetch)
             stack.push_async_callback(subscription.stop)
         await stack.enter_async_context(parts.timers.running())
-        yield DispatcherService(await _serve_ops(stack, settings, broker, store))
+        yield DispatcherService(await _serve_ops(stack, settings, broker, store, parts.metrics))
 
 
-async def _serve_ops(stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store) -> str:
+async def _serve_ops(
+    stack: AsyncExitStack, settings: DispatcherSettings, broker: Broker, store: Store, metrics: DispatcherMetrics
+) -> str:
     if not settings.dispatcher_http_listen:
         return ""
 
     async def ready() -> dict[str, bool]:
         return {"broker": broker.connected, "store": await _answers(store)}
 
-    app = Starlette(routes=ops_routes(ready, CollectorRegistry()))
+    app = Starlette(routes=ops_routes(ready, metrics.registry))
     return await stack.enter_async_context(serve_http(app, settings.dispatcher_http_listen))
 
 

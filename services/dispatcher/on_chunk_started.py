@@ -1,9 +1,12 @@
-"""Runs because a runner began an attempt: records that chunk and task are running."""
+"""Runs because a runner began an attempt: records that chunk and task are running.
+
+Promises: what a runner starts of a cancelled task, because it was not there to hear of it, is ended again.
+"""
 
 from dataclasses import dataclass
 
-from taskandgo.broker.broker import Ack, Delivery, Disposition
-from taskandgo.messages import ChunkStarted
+from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
+from taskandgo.messages import ChunkStarted, TaskCancelled
 from taskandgo.store.store import Store
 
 
@@ -11,12 +14,15 @@ from taskandgo.store.store import Store
 class OnChunkStarted:
     """Handles ChunkStarted."""
 
+    broker: Broker
     store: Store
 
     async def __call__(self, message: ChunkStarted, delivery: Delivery) -> Disposition:
-        """Record it, unless the chunk has gone on meanwhile."""
+        """Record it, unless the chunk has gone on meanwhile; have it killed if its task was ended before its time."""
         del delivery
-        await self.store.start_chunk(
+        cancelled = await self.store.start_chunk(
             message.task_id, message.chunk_index, message.attempt, message.runner, message.started_at
         )
+        if cancelled:
+            await self.broker.publish(TaskCancelled(task_id=message.task_id, again=True, last_attempt=message.attempt))
         return Ack()

@@ -16,8 +16,10 @@ class OnTaskCancelled:
     store: Store
 
     async def __call__(self, message: TaskCancelled, delivery: Delivery) -> Disposition:
-        """Announce the final state; a repeat announces it again, which harms nobody."""
+        """Announce the final state; a redelivery announces it again, which harms nobody."""
         del delivery
+        if message.again:
+            return Ack()
         if finished := await self.store.summary(message.task_id):
             await announce_task(self.broker, finished)
         return Ack()

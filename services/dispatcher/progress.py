@@ -68,7 +68,8 @@ class Progress:
         # Only a death while running counts: what was not started may be redelivered for other reasons.
         chunk.lost_count += chunk.state == ChunkState.RUNNING
         if chunk.lost_count >= self.max_lost and chunk.state == ChunkState.RUNNING:
-            return self._finish(task, chunk, ending, _given_up(ending.message, self.max_lost))
+            recorded = self._finish(task, chunk, ending, _given_up(ending.message, self.max_lost))
+            return msgspec.structs.replace(recorded, given_up=True)
         task.leave(chunk.state)
         task.chunks_ready += 1
         _next_attempt(chunk, ChunkState.READY)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
+from taskandgo.settings import BrokerSettings, LogSettings, OptionalListenAddress, StoreSettings
 
 MIB = 1024 * 1024
 
@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 class DispatcherSettings(BrokerSettings, StoreSettings, LogSettings):
     """The dispatcher's settings."""
 
-    dispatcher_http_listen: str = Field(
+    dispatcher_http_listen: OptionalListenAddress = Field(
         "127.0.0.1:8082", description="host:port for /livez, /readyz and /metrics; empty: none"
     )
     dispatcher_prefetch: int = Field(200, ge=1, le=10_000, description="messages of one kind handled at the same time")

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.ingest.metrics import IngestMetrics
 from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
 from taskandgo.errors import AwayError
@@ -33,10 +34,11 @@ log = structlog.get_logger()
 class Announcer:
     """Tells the dispatchers what was accepted and cancelled."""
 
-    def __init__(self, broker: Broker, store: Store, clock: Clock) -> None:
+    def __init__(self, broker: Broker, store: Store, clock: Clock, metrics: IngestMetrics) -> None:
         self._broker = broker
         self._store = store
         self._clock = clock
+        self._metrics = metrics
         self._under_way: set[asyncio.Task[None]] = set()
 
     def announce(self, task_id: str, message: Message, kind: str) -> None:
@@ -59,7 +61,8 @@ class Announcer:
 
     async def _publish(self, task_id: str, message: Message, kind: str) -> None:
         try:
-            await self._broker.publish(message)
+            with self._metrics.unconfirmed.track_inprogress():
+                await self._broker.publish(message)
             await self._store.confirm_published(task_id, kind)
         except AwayError as error:
             log.warning("task.unconfirmed", task_id=task_id, kind=kind, error=str(error))
@@ -77,6 +80,7 @@ class Announcer:
         older_than = self._clock.now() - UNCONFIRMED_AFTER
         while self._broker.connected and (tasks := await self._store.unconfirmed(kind, PAGE, older_than)):
             log.info("outbox.published_again", kind=kind, tasks=len(tasks))
+            self._metrics.published_again.labels(kind).inc(len(tasks))
             await asyncio.gather(*(self._publish(one.task.task_id, KINDS[kind](one), kind) for one in tasks))
             if len(tasks) < PAGE:
                 return

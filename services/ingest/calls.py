@@ -6,6 +6,7 @@ from services.ingest.announce_task import Announcer
 from services.ingest.cancel_task import CancelTask
 from services.ingest.get_task import GetTask
 from services.ingest.list_tasks import ListTasks
+from services.ingest.metrics import IngestMetrics
 from services.ingest.run_task import RunTask
 from services.ingest.submit_task import SubmitTask
 from services.ingest.submit_tasks import SubmitTasks
@@ -29,9 +30,11 @@ class Calls:
     cancel_task: CancelTask
 
 
-def make_calls(rules: TaskRules, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock) -> Calls:
+def make_calls(  # noqa: PLR0913, PLR0917 - every part that a use case needs
+    rules: TaskRules, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock, metrics: IngestMetrics
+) -> Calls:
     """Put the use cases together."""
-    submit_task = SubmitTask(rules, store, announcer, clock)
+    submit_task = SubmitTask(rules, store, announcer, clock, metrics)
     watch_task = WatchTask(store, watchers)
     return Calls(
         submit_task=submit_task,

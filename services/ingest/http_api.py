@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.ingest.calls import Calls
+from services.ingest.metrics import IngestMetrics
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.errors import AwayError
 from taskandgo.rpc.refusal import RefusalError, Violation, away, invalid
@@ -29,7 +30,7 @@ Parsed = TypeVar("Parsed", bound=Message)
 Endpoint = Callable[[Request], Awaitable[Message]]
 
 
-def api_routes(calls: Calls) -> list[Route]:
+def api_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
     """The routes of the API."""
 
     async def submit_task(request: Request) -> Message:
@@ -47,19 +48,23 @@ def api_routes(calls: Calls) -> list[Route]:
     async def cancel_task(request: Request) -> Message:
         return await calls.cancel_task(request.path_params["task_id"])
 
+    def route(path: str, method: str, call: str, endpoint: Endpoint) -> Route:
+        return Route(path, _answering(endpoint, metrics, call), methods=[method])
+
     return [
-        Route("/submit-task", _answering(submit_task), methods=["POST"]),
-        Route("/submit-tasks", _answering(submit_tasks), methods=["POST"]),
-        Route("/tasks", _answering(list_tasks), methods=["GET"]),
-        Route("/tasks/{task_id}", _answering(get_task), methods=["GET"]),
-        Route("/tasks/{task_id}/cancel", _answering(cancel_task), methods=["POST"]),
+        route("/submit-task", "POST", "SubmitTask", submit_task),
+        route("/submit-tasks", "POST", "SubmitTasks", submit_tasks),
+        route("/tasks", "GET", "ListTasks", list_tasks),
+        route("/tasks/{task_id}", "GET", "GetTask", get_task),
+        route("/tasks/{task_id}/cancel", "POST", "CancelTask", cancel_task),
     ]
 
 
-def _answering(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def _answering(endpoint: Endpoint, metrics: IngestMetrics, call: str) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         try:
-            return _json(await endpoint(request), 200)
+            with metrics.call(call):
+                return _json(await endpoint(request), 200)
         except RefusalError as refusal:
             return _refused(refusal)
         except AwayError as error:
@@ -106,7 +111,7 @@ def _parse(text: str, into: Parsed) -> Parsed:
 
 def _list_request(request: Request) -> api.ListTasksRequest:
     wanted = dict(request.query_params)
-    labels = dict(pair.split("=", 1) for pair in request.query_params.getlist("label") if "=" in pair)
+    labels = dict(_label(pair) for pair in request.query_params.getlist("label"))
     wanted.pop("label", None)
     states = [f"TASK_STATE_{word.upper()}" for word in request.query_params.getlist("state")]
     wanted.pop("state", None)
@@ -114,3 +119,10 @@ def _list_request(request: Request) -> api.ListTasksRequest:
         return json_format.ParseDict({**wanted, "states": states, "labels": labels}, api.ListTasksRequest())
     except json_format.ParseError as error:
         raise invalid(Violation("query", str(error))) from error
+
+
+def _label(pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not equals:
+        raise invalid(Violation("label", f"is {pair!r}; give name=value, as in label=team=blue"))
+    return key, value

@@ -17,6 +17,8 @@ from taskandgo.store.store import Store
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
 
+ANY_STATE = frozenset(api.TaskState.values())
+
 Place = tuple[datetime, str]
 
 
@@ -37,12 +39,14 @@ class ListTasks:
 def _filter(request: api.ListTasksRequest) -> TaskFilter:
     if request.priority and request.priority not in PRIORITIES:
         raise invalid(Violation("priority", f"is {request.priority!r}; allowed are {', '.join(PRIORITIES)}"))
+    if unknown := [state for state in request.states if state not in ANY_STATE]:
+        raise invalid(Violation("states", f"has {unknown[0]}; allowed are {', '.join(api.TaskState.keys())}"))
     if not 0 <= request.page_size <= MAX_PAGE:
         raise invalid(
             Violation("page_size", f"is {request.page_size}; allowed are 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}")
         )
     return TaskFilter(
-        states=[STATE_WORDS[state] for state in request.states if state in STATE_WORDS],
+        states=[STATE_WORDS[state] for state in request.states if state != api.TASK_STATE_UNSPECIFIED],
         priority=PRIORITIES.get(request.priority),
         labels=dict(request.labels),
         queued_after=_instant(request.queued_after) if request.HasField("queued_after") else None,

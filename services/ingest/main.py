@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from services.ingest.announce_task import Announcer
 from services.ingest.calls import Calls, make_calls
 from services.ingest.http_api import api_routes
+from services.ingest.metrics import IngestMetrics
 from services.ingest.servicer import SchedulerServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.task_rules import TaskRules
@@ -49,19 +49,19 @@ class IngestService:
 @asynccontextmanager
 async def serve(settings: IngestSettings, broker: Broker, store: Store) -> AsyncIterator[IngestService]:
     """Run an ingest; leaving the context lets the calls under way end."""
-    clock = SystemClock()
-    announcer, watchers = Announcer(broker, store, clock), Watchers()
+    clock, metrics = SystemClock(), IngestMetrics()
+    announcer, watchers = Announcer(broker, store, clock, metrics), Watchers()
     rules = TaskRules(settings.scheduler_strategy, settings.ingest_max_data_bytes, settings.ingest_max_timeout_seconds)
-    calls = make_calls(rules, store, announcer, watchers, clock)
+    calls = make_calls(rules, store, announcer, watchers, clock, metrics)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
         queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
         watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
-        stack.push_async_callback(watchers.subscription.stop)
-        http_address = await _serve_http(stack, settings, calls, broker, store)
+        stack.push_async_callback(watchers.stop)
+        http_address = await _serve_http(stack, settings, calls, metrics, store)
         grpc_address = await stack.enter_async_context(
             serve_grpc(
-                lambda server: add_SchedulerServicer_to_server(SchedulerServicer(calls), server),
+                lambda server: add_SchedulerServicer_to_server(SchedulerServicer(calls, metrics), server),
                 SERVICE,
                 settings.ingest_grpc_listen,
                 GRACE_SECONDS,
@@ -71,13 +71,13 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
 
 
 async def _serve_http(
-    stack: AsyncExitStack, settings: IngestSettings, calls: Calls, broker: Broker, store: Store
+    stack: AsyncExitStack, settings: IngestSettings, calls: Calls, metrics: IngestMetrics, store: Store
 ) -> str:
     async def ready() -> dict[str, bool]:
         # Without the broker tasks are still accepted, so that does not make ingest unready.
         return {"store": await _answers(store)}
 
-    app = Starlette(routes=[*api_routes(calls), *ops_routes(ready, CollectorRegistry())])
+    app = Starlette(routes=[*api_routes(calls, metrics), *ops_routes(ready, metrics.registry)])
     return await stack.enter_async_context(serve_http(app, settings.ingest_http_listen))
 
 

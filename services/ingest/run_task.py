@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from services.ingest.submit_task import SubmitTask
 from services.ingest.watch_task import TaskView, WatchTask
 from taskandgo.api import scheduler_pb2 as api
+from taskandgo.store.records import Acceptance
+from taskandgo.store.rows import accepted_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +18,14 @@ class RunTask:
     watch_task: WatchTask
 
     async def __call__(self, task: api.Task) -> AsyncIterator[api.SubmitTaskResponse | TaskView]:
-        """The submit's answer first; the events are followed from before it, so none is missed."""
+        """The submit's answer first; the events are followed before it is announced, so none is missed."""
         submission = self.submit_task.submission(task)
         task_id = submission.task.task_id
-        async with self.watch_task.watchers.follow(task_id) as events:
+        async with self.watch_task.watchers.follow(task_id) as following:
             acceptance = await self.submit_task.store.accept_task(submission)
+            await following.bound
             yield self.submit_task.answer(submission.task, acceptance)
-            async for view in self.watch_task.views(task_id, events):
+            new = acceptance is Acceptance.ACCEPTED
+            record = accepted_task(submission.task) if new else await self.watch_task.record(task_id)
+            async for view in self.watch_task.views(record, following.events):
                 yield view

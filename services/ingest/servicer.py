@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Awaitable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
-from grpc_status import rpc_status
 
 from services.ingest.calls import Calls
+from services.ingest.metrics import IngestMetrics
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from taskandgo.errors import AwayError
-from taskandgo.rpc.refusal import RefusalError, away
+from taskandgo.rpc.refusal import RefusalError, abort, away
 
 Answer = TypeVar("Answer")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,33 +21,35 @@ NOT_YET = RefusalError(grpc.StatusCode.UNIMPLEMENTED, "this server does not have
 class SchedulerServicer(api_grpc.SchedulerServicer):
     """scheduler.Scheduler."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, metrics: IngestMetrics) -> None:
         self._calls = calls
+        self._metrics = metrics
 
     async def SubmitTask(self, request: api.SubmitTaskRequest, context: Context) -> api.SubmitTaskResponse:  # noqa: N802 - the API's name
-        return await _answer(self._calls.submit_task(request.task), context)
+        return await self._answer("SubmitTask", self._calls.submit_task(request.task), context)
 
     async def SubmitTasks(self, request: api.SubmitTasksRequest, context: Context) -> api.SubmitTasksResponse:  # noqa: N802 - the API's name
-        return await _answer(self._calls.submit_tasks(request), context)
+        return await self._answer("SubmitTasks", self._calls.submit_tasks(request), context)
 
     async def GetTask(self, request: api.GetTaskRequest, context: Context) -> api.GetTaskResponse:  # noqa: N802 - the API's name
-        return await _answer(self._calls.get_task(request.task_id), context)
+        return await self._answer("GetTask", self._calls.get_task(request.task_id), context)
 
     async def ListTasks(self, request: api.ListTasksRequest, context: Context) -> api.ListTasksResponse:  # noqa: N802 - the API's name
-        return await _answer(self._calls.list_tasks(request), context)
+        return await self._answer("ListTasks", self._calls.list_tasks(request), context)
 
     async def CancelTask(self, request: api.CancelTaskRequest, context: Context) -> api.CancelTaskResponse:  # noqa: N802 - the API's name
-        return await _answer(self._calls.cancel_task(request.task_id), context)
+        return await self._answer("CancelTask", self._calls.cancel_task(request.task_id), context)
 
     async def WatchTask(  # noqa: N802 - the API's name
         self, request: api.WatchTaskRequest, context: Context
     ) -> AsyncIterator[api.WatchTaskResponse]:
         try:
-            async for view in self._calls.watch_task(request.task_id):
-                if isinstance(view, api.Output):
-                    yield api.WatchTaskResponse(output=view)
-                else:
-                    yield api.WatchTaskResponse(status=view)
+            with self._metrics.stream("WatchTask"):
+                async for view in self._calls.watch_task(request.task_id):
+                    if isinstance(view, api.Output):
+                        yield api.WatchTaskResponse(output=view)
+                    else:
+                        yield api.WatchTaskResponse(status=view)
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
 
@@ -55,13 +57,21 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         self, request: api.RunTaskRequest, context: Context
     ) -> AsyncIterator[api.RunTaskResponse]:
         try:
-            async for view in self._calls.run_task(request.task):
-                if isinstance(view, api.SubmitTaskResponse):
-                    yield api.RunTaskResponse(submitted=view)
-                elif isinstance(view, api.Output):
-                    yield api.RunTaskResponse(output=view)
-                else:
-                    yield api.RunTaskResponse(status=view)
+            with self._metrics.stream("RunTask"):
+                async for view in self._calls.run_task(request.task):
+                    if isinstance(view, api.SubmitTaskResponse):
+                        yield api.RunTaskResponse(submitted=view)
+                    elif isinstance(view, api.Output):
+                        yield api.RunTaskResponse(output=view)
+                    else:
+                        yield api.RunTaskResponse(status=view)
+        except (RefusalError, AwayError) as error:
+            await _refuse(error, context)
+
+    async def _answer(self, name: str, call: Awaitable[Answer], context: Context) -> Answer:
+        try:
+            with self._metrics.call(name):
+                return await call
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
 
@@ -78,14 +88,5 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         yield api.StreamTasksResponse()
 
 
-async def _answer(call: Awaitable[Answer], context: Context) -> Answer:
-    try:
-        return await call
-    except (RefusalError, AwayError) as error:
-        await _refuse(error, context)
-
-
 async def _refuse(error: RefusalError | AwayError, context: Context) -> NoReturn:
-    refusal = error if isinstance(error, RefusalError) else away(str(error))
-    await context.abort_with_status(rpc_status.to_status(refusal.to_status()))
-    raise AssertionError("abort_with_status never returns")
+    await abort(context, error if isinstance(error, RefusalError) else away(str(error)))

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from taskandgo.settings import BrokerSettings, LogSettings, StoreSettings
+from taskandgo.settings import BrokerSettings, ListenAddress, LogSettings, StoreSettings
 from taskandgo.words import Strategy
 
 
@@ -12,8 +12,8 @@ class IngestSettings(BrokerSettings, StoreSettings, LogSettings):
     scheduler_strategy: Strategy = Field(
         Strategy.BATCH, description="strategy of a task that names none: batch or split"
     )
-    ingest_grpc_listen: str = Field("127.0.0.1:50051", description="host:port of the gRPC service")
-    ingest_http_listen: str = Field("127.0.0.1:8080", description="host:port of the HTTP form of the API")
+    ingest_grpc_listen: ListenAddress = Field("127.0.0.1:50051", description="host:port of the gRPC service")
+    ingest_http_listen: ListenAddress = Field("127.0.0.1:8080", description="host:port of the HTTP form of the API")
     ingest_max_data_bytes: int = Field(
         1024 * 1024,
         ge=1024,

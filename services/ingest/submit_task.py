@@ -7,6 +7,7 @@ import grpc
 import structlog
 
 from services.ingest.announce_task import Announcer
+from services.ingest.metrics import IngestMetrics
 from services.ingest.task_rules import TaskRules
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
@@ -27,6 +28,7 @@ class SubmitTask:
     store: Store
     announcer: Announcer
     clock: Clock
+    metrics: IngestMetrics
 
     async def __call__(self, task: api.Task) -> api.SubmitTaskResponse:
         """Accept the task; RefusalError says why not."""
@@ -36,16 +38,20 @@ class SubmitTask:
 
     def submission(self, task: api.Task) -> Submission:
         """The validated task with the hash that tells same content from other content."""
+        with self.metrics.refusing():
+            spec = self.rules.spec(task, self.clock.now())
         content = hashlib.sha256(task.SerializeToString(deterministic=True)).digest()
-        return Submission(task=self.rules.spec(task, self.clock.now()), content_hash=content)
+        return Submission(task=spec, content_hash=content)
 
     def answer(self, task: TaskSpec, acceptance: Acceptance) -> api.SubmitTaskResponse:
         """What the client is told, with the task announced if it is new."""
         if acceptance is Acceptance.OTHER:
             message = f"task_id {task.task_id!r} is taken by a task with other content"
-            raise RefusalError(grpc.StatusCode.ALREADY_EXISTS, message)
+            with self.metrics.refusing():
+                raise RefusalError(grpc.StatusCode.ALREADY_EXISTS, message)
         if acceptance is Acceptance.ACCEPTED:
             self.announcer.announce(task.task_id, TaskSubmitted(task=task), "task.submitted")
+            self.metrics.accepted(task)
             log.info("task.accepted", task_id=task.task_id, priority=task.priority.word, language=task.language)
         message = f"Task {task.task_id} submitted successfully"
         return api.SubmitTaskResponse(success=True, message=message, task_id=task.task_id)

@@ -42,13 +42,14 @@ class WatchTask:
 
     async def __call__(self, task_id: str) -> AsyncIterator[TaskView]:
         """Everything that happens to the task; NOT_FOUND if there is none."""
-        async with self.watchers.follow(task_id) as events:
-            async for view in self.views(task_id, events):
+        async with self.watchers.follow(task_id) as following:
+            await following.bound
+            async for view in self.views(await self.record(task_id), following.events):
                 yield view
 
-    async def views(self, task_id: str, events: Events) -> AsyncIterator[TaskView]:
-        """The same, over events that are followed already."""
-        seen = Seen(await self._record(task_id))
+    async def views(self, record: TaskRecord, events: Events) -> AsyncIterator[TaskView]:
+        """The same from a state that is known, over events that are followed already."""
+        seen = Seen(record)
         yield task_status(seen.record)
         while not seen.record.state.final:
             for view in await self._next(seen, events):
@@ -60,13 +61,14 @@ class WatchTask:
             return _output(seen, event)
         if isinstance(event, ChunkStarted):
             return _started(seen, event)
-        record = await self._record(seen.record.task_id)
+        record = await self.record(seen.record.task_id)
         if record.state is seen.record.state:
             return []
         seen.record = record
         return [*_rest(seen), task_status(record)]
 
-    async def _record(self, task_id: str) -> TaskRecord:
+    async def record(self, task_id: str) -> TaskRecord:
+        """The task as the store has it; NOT_FOUND if there is none."""
         record = await self.store.get_task(task_id)
         if record is None:
             raise unknown_task(task_id)

@@ -1,15 +1,18 @@
 """Hands each task's events to whoever watches it here; fed by on_task_event, from this ingest's own queue.
 
-Promises: events that are published after `follow` was entered arrive, in order; nothing is bound for
-tasks that nobody watches.
+Promises: events that are published once `bound` is done arrive, in order; nothing stays bound for tasks
+that nobody watches.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
 
 from taskandgo.broker.broker import Ack, Delivery, Disposition, Reject, Subscription
-from taskandgo.errors import UndecodableError
+from taskandgo.errors import BrokerAwayError, UndecodableError
 from taskandgo.messages import ChunkOutput, ChunkStarted, TaskFinished, decode
 
 TaskEvent = ChunkStarted | ChunkOutput | TaskFinished
@@ -17,12 +20,23 @@ Events = asyncio.Queue[TaskEvent]
 
 KEYS = ("chunk.started.{}", "chunk.output.{}", "task.finished.{}")
 
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A task's events; `bound` is done when those published from now on will arrive."""
+
+    events: Events
+    bound: asyncio.Task[None]
+
 
 class Watchers:
     """Who watches which task."""
 
     def __init__(self) -> None:
         self._events: dict[str, set[Events]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
         self.subscription: Subscription | None = None
 
     async def on_task_event(self, delivery: Delivery) -> Disposition:
@@ -37,16 +51,48 @@ class Watchers:
         return Ack()
 
     @asynccontextmanager
-    async def follow(self, task_id: str) -> AsyncIterator[Events]:
-        """The task's events from now on, while the context lasts."""
-        assert self.subscription is not None
+    async def follow(self, task_id: str) -> AsyncIterator[Following]:
+        """The task's events, while the context lasts."""
         events: Events = asyncio.Queue()
         self._events.setdefault(task_id, set()).add(events)
+        bound = self._in_background(self._bind(task_id))
         try:
-            await asyncio.gather(*(self.subscription.bind(key.format(task_id)) for key in KEYS))
-            yield events
+            yield Following(events, bound)
         finally:
             self._events[task_id].discard(events)
             if not self._events[task_id]:
                 del self._events[task_id]
-                await asyncio.gather(*(self.subscription.unbind(key.format(task_id)) for key in KEYS))
+                # Whoever watched has the last event already, and shall not wait for this.
+                self._in_background(self._unbind(task_id, bound))
+
+    async def stop(self) -> None:
+        """Take no more events; return when nothing is under way."""
+        assert self.subscription is not None
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        await self.subscription.stop()
+
+    async def _bind(self, task_id: str) -> None:
+        assert self.subscription is not None
+        try:
+            await asyncio.gather(*(self.subscription.bind(key.format(task_id)) for key in KEYS))
+        except BrokerAwayError as error:
+            # The watcher asks the store now and then, so it only hears of everything later.
+            log.warning("watch.without_events", task_id=task_id, error=str(error))
+
+    async def _unbind(self, task_id: str, bound: asyncio.Task[None]) -> None:
+        assert self.subscription is not None
+        await asyncio.wait([bound])
+        if task_id in self._events:
+            # Somebody else has come to watch it meanwhile.
+            return
+        try:
+            await asyncio.gather(*(self.subscription.unbind(key.format(task_id)) for key in KEYS))
+        except BrokerAwayError as error:
+            log.warning("watch.not_unbound", task_id=task_id, error=str(error))
+
+    def _in_background(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task

@@ -3,15 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from taskandgo import __version__
-from taskandgo.words import LANGUAGES
-
-#: 10 ms to 2 h: a short task's whole life, and a long one's.
-SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 1800, 3600, 7200)
-
-
-def language_label(language: str) -> str:
-    """The language, if it is one we know."""
-    return language if language in LANGUAGES else "other"
+from taskandgo.telemetry.metrics import LIFE_SECONDS
 
 
 class Metrics:
@@ -38,14 +30,14 @@ class Metrics:
             "taskandgo_task_queue_wait_seconds",
             "From accepted to the first chunk's start.",
             ["priority"],
-            buckets=SECONDS,
+            buckets=LIFE_SECONDS,
             registry=registry,
         )
         self.task_seconds = Histogram(
             "taskandgo_task_seconds",
             "From accepted to the final state.",
             ["priority", "language"],
-            buckets=SECONDS,
+            buckets=LIFE_SECONDS,
             registry=registry,
         )
 
@@ -60,7 +52,7 @@ class Metrics:
             "taskandgo_chunk_run_seconds",
             "Wall time of the code of one attempt.",
             ["outcome", "language"],
-            buckets=SECONDS,
+            buckets=LIFE_SECONDS,
             registry=registry,
         )
 

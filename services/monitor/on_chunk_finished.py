@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from services.monitor.metrics import Metrics, language_label
+from services.monitor.metrics import Metrics
 from taskandgo.broker.broker import Ack, Delivery, Disposition
 from taskandgo.messages import ChunkFinished
+from taskandgo.telemetry.metrics import language_label
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
 from services.runner.execute_chunk import ExecuteChunk
 from services.runner.languages.language import Language, MissingToolError
 from services.runner.languages.languages import make_languages
 from services.runner.limits import granted
+from services.runner.metrics import RunnerMetrics
 from services.runner.on_chunk_cancelled import OnChunkCancelled
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
@@ -56,6 +56,7 @@ async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[Runne
 @asynccontextmanager
 async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> AsyncIterator[RunnerService]:
     languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
+    metrics = RunnerMetrics()
     heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box.isolation, clock)
     on_chunk_ready = OnChunkReady(
         broker,
@@ -64,11 +65,12 @@ async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> Async
         asyncio.Semaphore(settings.runner_slots),
         settings.runner_name,
         clock,
+        metrics,
     )
     async with AsyncExitStack() as stack:
         for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
-        address = await _serve_ops(stack, settings, broker)
+        address = await _serve_ops(stack, settings, broker, metrics)
         for kind, handler in (
             ("task", decoded(OnTaskCancelled(running), TaskCancelled)),
             ("chunk", decoded(OnChunkCancelled(running), ChunkCancelled)),
@@ -121,14 +123,14 @@ async def _stop(background: asyncio.Task[None]) -> None:
     await asyncio.gather(background, return_exceptions=True)
 
 
-async def _serve_ops(stack: AsyncExitStack, settings: RunnerSettings, broker: Broker) -> str:
+async def _serve_ops(stack: AsyncExitStack, settings: RunnerSettings, broker: Broker, metrics: RunnerMetrics) -> str:
     if not settings.runner_http_listen:
         return ""
 
     async def ready() -> dict[str, bool]:
         return {"broker": broker.connected}
 
-    app = Starlette(routes=ops_routes(ready, CollectorRegistry()))
+    app = Starlette(routes=ops_routes(ready, metrics.registry))
     return await stack.enter_async_context(serve_http(app, settings.runner_http_listen))
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 import structlog
 
 from services.runner.execute_chunk import ExecuteChunk
+from services.runner.metrics import RunnerMetrics
 from services.runner.running_chunks import Key, RunningChunks
 from services.runner.stream_output import StreamOutput
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
@@ -36,6 +37,7 @@ class OnChunkReady:
     slots: asyncio.Semaphore
     runner: str
     clock: Clock
+    metrics: RunnerMetrics
 
     async def __call__(self, message: ChunkReady, delivery: Delivery) -> Disposition:
         """Run it, unless it is known to run, or to have died, already."""
@@ -50,7 +52,8 @@ class OnChunkReady:
             await self._finish(message, None, lost)
         else:
             async with self.slots:
-                await self._run_unless_cancelled(message, key)
+                with self.metrics.slot_seconds.time():
+                    await self._run_unless_cancelled(message, key)
         return Ack()
 
     async def _run_unless_cancelled(self, message: ChunkReady, key: Key) -> None:
@@ -94,7 +97,9 @@ class OnChunkReady:
             result=result,
             language=message.language,
         )
-        await self._publish_whatever_it_takes(finished)
+        with self.metrics.unpublished.track_inprogress():
+            await self._publish_whatever_it_takes(finished)
+        self.metrics.count(finished)
         log.info(
             "chunk.finished",
             task_id=message.task_id,

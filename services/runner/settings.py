@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from taskandgo.settings import BrokerSettings, LogSettings, Settings
+from taskandgo.settings import BrokerSettings, LogSettings, OptionalListenAddress, Settings
 
 MIB = 1024 * 1024
 
@@ -69,7 +69,7 @@ class RunnerSettings(LimitSettings, BrokerSettings, LogSettings):
         max_length=128,
         description="name of this runner; default: host name and process id",
     )
-    runner_http_listen: str = Field(
+    runner_http_listen: OptionalListenAddress = Field(
         "127.0.0.1:8083", description="host:port for /livez, /readyz and /metrics; empty: none"
     )
     runner_compile_timeout_seconds: float = Field(60.0, gt=0, le=3600, description="longest time a compiler may take")

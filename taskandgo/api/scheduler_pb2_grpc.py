@@ -133,14 +133,15 @@ class SchedulerServicer:
 
     def WatchTask(self, request, context):
         """Streams the state as it is now, every change of state, and output as it is written; ends after
-        the final state, which carries the result. Output written before the call is in the result.
+        the final state, which carries the result. Output written before the call is in the result alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
+        """Cancels a task that has not finished: waiting chunks do not start, running chunks are killed; one that
+        a runner starts because it came up only after the cancelling is killed at once.
         A task that has already finished keeps its state, and the answer says which.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

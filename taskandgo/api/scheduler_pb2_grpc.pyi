@@ -58,10 +58,11 @@ class SchedulerStub:
     """Lists tasks, the newest first, without their code and output."""
     WatchTask: _grpc.UnaryStreamMultiCallable[_scheduler_pb2.WatchTaskRequest, _scheduler_pb2.WatchTaskResponse]
     """Streams the state as it is now, every change of state, and output as it is written; ends after
-    the final state, which carries the result. Output written before the call is in the result.
+    the final state, which carries the result. Output written before the call is in the result alone.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.CancelTaskRequest, _scheduler_pb2.CancelTaskResponse]
-    """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
+    """Cancels a task that has not finished: waiting chunks do not start, running chunks are killed; one that
+    a runner starts because it came up only after the cancelling is killed at once.
     A task that has already finished keeps its state, and the answer says which.
     """
     StreamTasks: _grpc.StreamStreamMultiCallable[_scheduler_pb2.StreamTasksRequest, _scheduler_pb2.StreamTasksResponse]
@@ -103,10 +104,11 @@ class SchedulerAsyncStub(SchedulerStub):
     """Lists tasks, the newest first, without their code and output."""
     WatchTask: _aio.UnaryStreamMultiCallable[_scheduler_pb2.WatchTaskRequest, _scheduler_pb2.WatchTaskResponse]  # type: ignore[assignment]
     """Streams the state as it is now, every change of state, and output as it is written; ends after
-    the final state, which carries the result. Output written before the call is in the result.
+    the final state, which carries the result. Output written before the call is in the result alone.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.CancelTaskRequest, _scheduler_pb2.CancelTaskResponse]  # type: ignore[assignment]
-    """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
+    """Cancels a task that has not finished: waiting chunks do not start, running chunks are killed; one that
+    a runner starts because it came up only after the cancelling is killed at once.
     A task that has already finished keeps its state, and the answer says which.
     """
     StreamTasks: _aio.StreamStreamMultiCallable[_scheduler_pb2.StreamTasksRequest, _scheduler_pb2.StreamTasksResponse]  # type: ignore[assignment]
@@ -181,7 +183,7 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.WatchTaskResponse], _abc.AsyncIterator[_scheduler_pb2.WatchTaskResponse]]:
         """Streams the state as it is now, every change of state, and output as it is written; ends after
-        the final state, which carries the result. Output written before the call is in the result.
+        the final state, which carries the result. Output written before the call is in the result alone.
         """
 
     @_abc_1.abstractmethod
@@ -190,7 +192,8 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_pb2.CancelTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.CancelTaskResponse, _abc.Awaitable[_scheduler_pb2.CancelTaskResponse]]:
-        """Cancels a task that has not finished: waiting chunks never start, running chunks are killed.
+        """Cancels a task that has not finished: waiting chunks do not start, running chunks are killed; one that
+        a runner starts because it came up only after the cancelling is killed at once.
         A task that has already finished keeps its state, and the answer says which.
         """
 

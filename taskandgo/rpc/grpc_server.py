@@ -8,6 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from taskandgo.errors import SettingsError
+from taskandgo.rpc.unreadable_request import RefuseUnreadable
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 OPTIONS = [
@@ -27,7 +28,7 @@ async def serve_grpc(
     add: Callable[[grpc.aio.Server], None], service: str, listen: str, grace_seconds: float
 ) -> AsyncIterator[str]:
     """Serve what `add` adds; yields the real host:port. Leaving the context lets calls end within the grace."""
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=OPTIONS, interceptors=[RefuseUnreadable(service)])
     add(server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)

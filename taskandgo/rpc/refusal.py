@@ -4,10 +4,12 @@ What is lost on the wire: nothing; the details are google.rpc.BadRequest and goo
 """
 
 from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 from taskandgo.errors import TaskAndGoError
 
@@ -61,6 +63,12 @@ def invalid(*violations: Violation) -> RefusalError:
 def away(message: str, retry_seconds: float = 2.0) -> RefusalError:
     """UNAVAILABLE, with when to try again."""
     return RefusalError(grpc.StatusCode.UNAVAILABLE, message, (), retry_seconds)
+
+
+async def abort(context: "grpc.aio.ServicerContext[Any, Any]", refusal: RefusalError) -> NoReturn:
+    """End the gRPC call with the refusal."""
+    await context.abort_with_status(rpc_status.to_status(refusal.to_status()))
+    raise AssertionError("abort_with_status never returns")
 
 
 def _packed(detail: error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:

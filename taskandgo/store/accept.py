@@ -5,11 +5,13 @@ Promises: an id is accepted once; every later submission of it hears whether its
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from taskandgo.store.database import insert_new
 from taskandgo.store.records import WHOLE_TASK, Acceptance, Submission, Timer
@@ -19,6 +21,8 @@ from taskandgo.task import TaskSpec
 from taskandgo.words import TaskState, TimerKind
 
 SUBMITTED = "task.submitted"
+ANNOUNCE = insert(outbox)
+LABEL = insert(task_label)
 
 
 async def accept(connection: AsyncConnection, submissions: Sequence[Submission]) -> list[Acceptance]:
@@ -30,6 +34,11 @@ async def accept(connection: AsyncConnection, submissions: Sequence[Submission])
     known = await _hashes(connection, first.keys() - new)
     known |= {task_id: first[task_id].content_hash for task_id in new}
     return [_acceptance(submission, new, known) for submission in submissions]
+
+
+@cache
+def _insert_tasks(dialect: str) -> ReturningInsert[tuple[str]]:
+    return insert_new(dialect, task).returning(task.c.task_id)
 
 
 def _acceptance(submission: Submission, new: set[str], known: dict[str, bytes]) -> Acceptance:
@@ -46,15 +55,15 @@ async def _insert(connection: AsyncConnection, first: dict[str, Submission]) -> 
         return set()
     # In the order of their keys, so that two transactions never wait for each other in a circle.
     rows = [_row(first[task_id]) for task_id in sorted(first)]
-    inserted = await connection.execute(insert_new(connection, task).returning(task.c.task_id), rows)
+    inserted = await connection.execute(_insert_tasks(connection.dialect.name), rows)
     new = {str(row.task_id) for row in inserted}
     specs = [first[task_id].task for task_id in sorted(new)]
     if specs:
         written = [{"task_id": s.task_id, "kind": SUBMITTED, "written_at": s.queued_at} for s in specs]
-        await connection.execute(insert(outbox), written)
+        await connection.execute(ANNOUNCE, written)
     labels = [{"task_id": s.task_id, "key": key, "value": value} for s in specs for key, value in s.labels.items()]
     if labels:
-        await connection.execute(insert(task_label), labels)
+        await connection.execute(LABEL, labels)
     await set_own_timers(connection, specs)
     return new
 

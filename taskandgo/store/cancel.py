@@ -48,7 +48,7 @@ async def cancel_tasks(connection: AsyncConnection, wanted: Sequence[Ending]) ->
         await _end(connection, rows, ending, TaskState.CANCELLED)
         await connection.execute(delete(timer).where(timer.c.task_id.in_(ending)))
         written = [{"task_id": task_id, "kind": CANCELLED, "written_at": at} for task_id, at in sorted(ending.items())]
-        await connection.execute(insert_new(connection, outbox), written)
+        await connection.execute(insert_new(connection.dialect.name, outbox), written)
     return [await get_task(connection, task_id) for task_id, _ in wanted]
 
 

@@ -38,8 +38,11 @@ async def open_chunks(connection: AsyncConnection, openings: Sequence[Opening]) 
     return [opened[task_id] for task_id, _, _ in openings]
 
 
-async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[None]:
-    """Chunks that are ready for the very attempt become running, and their tasks with them."""
+async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[bool]:
+    """Chunks that are ready for the very attempt become running, and their tasks with them.
+
+    For each start whether its task was ended before its time, so that nobody wants what runs.
+    """
     tasks = await load_tasks(connection, (start[0] for start in starts))
     keys = [(start[0], start[1]) for start in starts if start[0] in tasks and tasks[start[0]].open]
     chunks = await load_chunks(connection, keys)
@@ -49,7 +52,14 @@ async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> 
             chunk.state, chunk.runner, chunk.started_at, chunk.changed = ChunkState.RUNNING.value, runner, at, True
             _start(tasks[task_id], at)
     await save(connection, tasks.values(), chunks.values())
-    return [None] * len(starts)
+    return [_is_unwanted(tasks.get(task_id), attempt) for task_id, _, attempt, _, _ in starts]
+
+
+def _is_unwanted(task: TaskProgress | None, attempt: int) -> bool:
+    if task is None:
+        return False
+    # The task may run again since.
+    return task.state in (TaskState.CANCELLED, TaskState.EXPIRED) or attempt <= task.last_attempt
 
 
 def _start(task: TaskProgress, at: datetime) -> None:

@@ -34,9 +34,7 @@ def make_engine(url: str, begin: str = "BEGIN IMMEDIATE", connections: int = 1) 
     parsed = parsed.set(drivername=DRIVERS[backend])
     if backend == "postgresql":
         arguments = {"timeout": CONNECT_SECONDS, "command_timeout": 60}
-        return create_async_engine(
-            parsed, pool_size=8, max_overflow=8, pool_timeout=10, pool_pre_ping=True, connect_args=arguments
-        )
+        return create_async_engine(parsed, pool_size=8, max_overflow=8, pool_timeout=10, connect_args=arguments)
     engine = create_async_engine(
         parsed, poolclass=AsyncAdaptedQueuePool, pool_size=connections, max_overflow=0, pool_timeout=60
     )
@@ -68,16 +66,16 @@ class Database:
         await self._reader.dispose()
 
 
-def insert_new(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+def insert_new(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An insert that leaves rows alone whose key is there; both databases say it alike, SQLAlchemy has one each."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
 
 
-def upsert(connection: AsyncConnection, table: Table, names: Sequence[str]) -> sqlite.Insert | postgresql.Insert:
+def upsert(dialect: str, table: Table, names: Sequence[str]) -> sqlite.Insert | postgresql.Insert:
     """An insert that gives these columns of rows that are there their new values."""
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         new = sqlite.insert(table)
         return new.on_conflict_do_update(set_={name: new.excluded[name] for name in names})
     added = postgresql.insert(table)
@@ -87,18 +85,27 @@ def upsert(connection: AsyncConnection, table: Table, names: Sequence[str]) -> s
 
 async def _run(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
     for remaining in reversed(range(TRIES)):
+        done = False
         try:
             async with engine.begin() as connection:
-                return await work(connection)
+                answer = await work(connection)
+                done = True
         except DBAPIError as error:
-            if remaining and getattr(error.orig, "sqlstate", None) in REPEATABLE:
+            # A connection of the pool may be dead since long; whether a lost commit was made cannot be known.
+            if remaining and (_is_repeatable(error) or (error.connection_invalidated and not done)):
                 continue
             if _is_away(error):
                 raise StoreAwayError(f"the store is away: {error.orig}") from error
             raise
         except (OSError, TimeoutError, PoolTimeoutError, *LOST) as error:
             raise StoreAwayError(f"the store is away: {error}") from error
+        else:
+            return answer
     raise AssertionError("the last try returns or raises")
+
+
+def _is_repeatable(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in REPEATABLE
 
 
 def _is_away(error: DBAPIError) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate, takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, case, func, or_, select
+from sqlalchemy import ColumnElement, Row, bindparam, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.records import ReduceInput, TaskRecord
@@ -24,6 +24,7 @@ MOST_MISSING = 1000
 SUCCEEDED = chunk.c.outcome == Outcome.SUCCEEDED.value
 #: Chunks that were cancelled before they started say nothing about how the task went.
 RAN = or_(chunk.c.started_at.is_not(None), chunk.c.outcome != Outcome.CANCELLED.value)
+ONLY_CHUNK = select(chunk).where(chunk.c.task_id == bindparam("of_task"), RAN)
 
 
 async def with_result(connection: AsyncConnection, row: Row[Any]) -> TaskRecord:
@@ -53,7 +54,7 @@ async def _telling(connection: AsyncConnection, row: Row[Any]) -> Row[Any] | Non
     """The reduce; else the first chunk that ended like the task; else the first that ran."""
     of_task = chunk.c.task_id == row.task_id
     if row.chunk_count <= 1 and not row.reduces:
-        return (await connection.execute(select(chunk).where(of_task, RAN))).one_or_none()
+        return (await connection.execute(ONLY_CHUNK, {"of_task": row.task_id})).one_or_none()
     like_task = SUCCEEDED if row.state == TaskState.SUCCEEDED else ~SUCCEEDED
     rank = case((chunk.c.chunk_index >= row.chunk_count, 0), (like_task, 1), else_=2)
     first = select(chunk.c.chunk_index).where(of_task, RAN).order_by(rank, chunk.c.chunk_index).limit(1)

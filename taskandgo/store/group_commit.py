@@ -1,5 +1,7 @@
 """Many callers, one commit: what is submitted while a flush runs goes together in the next one.
 
+Work that nobody waits for may linger, so that more of it shares a commit.
+
 Promises: a caller is answered after its own item is committed; a failed flush fails its own items only; a
 caller that gives up takes nobody with it.
 """
@@ -13,11 +15,18 @@ Answer = TypeVar("Answer")
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Collects items and flushes them together, at most `largest` at a time."""
+    """Collects items and flushes them together, at most `largest` at a time, `linger_seconds` after the first."""
 
-    def __init__(self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], largest: int = 400) -> None:
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        largest: int = 400,
+        linger_seconds: float = 0.0,
+    ) -> None:
         self._flush = flush
         self._largest = largest
+        self._linger_seconds = linger_seconds
+        self._hurried = asyncio.Event()
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -31,14 +40,24 @@ class GroupCommit(Generic[Item, Answer]):
 
     async def drain(self) -> None:
         """Return when nothing is waiting and no flush is under way."""
+        self._hurried.set()
         while self._flushing is not None:
             await asyncio.wait([self._flushing])
 
     async def _flush_all(self) -> None:
         while self._waiting:
+            if self._linger_seconds:
+                await self._linger()
             batch, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
             await self._flush_batch(batch)
         self._flushing = None
+
+    async def _linger(self) -> None:
+        try:
+            async with asyncio.timeout(self._linger_seconds):
+                await self._hurried.wait()
+        except TimeoutError:
+            pass
 
     async def _flush_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:

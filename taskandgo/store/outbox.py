@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import bindparam, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.records import Unconfirmed
@@ -13,11 +13,13 @@ from taskandgo.task import TaskSpec
 
 Confirmed = tuple[str, str]
 
+CONFIRM = delete(outbox).where(tuple_(outbox.c.task_id, outbox.c.kind).in_(bindparam("keys", expanding=True)))
+
 
 async def confirm(connection: AsyncConnection, confirmed: Sequence[Confirmed]) -> list[None]:
     """Forget the rows, each known by its task and kind."""
     keys = sorted(set(confirmed))
-    await connection.execute(delete(outbox).where(tuple_(outbox.c.task_id, outbox.c.kind).in_(keys)))
+    await connection.execute(CONFIRM, {"keys": keys})
     return [None] * len(confirmed)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.messages import ChunkFinished
@@ -126,11 +126,23 @@ _OWN = {"changed", "ending", "gaps", "opened", "timers"}
 TASK_COLUMNS = [task.c[name] for name in TaskProgress.__dataclass_fields__ if name not in _OWN]
 CHUNK_COLUMNS = [chunk.c[name] for name in ChunkProgress.__dataclass_fields__ if name not in _OWN]
 
+# Statements of the hot path are made once: making one costs as much as running it.
+LOAD_TASKS = (
+    select(*TASK_COLUMNS)
+    .where(task.c.task_id.in_(bindparam("task_ids", expanding=True)))
+    .order_by(task.c.task_id)
+    .with_for_update()
+)
+# Two lists rather than pairs: for tasks of one chunk, the usual, it is one lookup each.
+LOAD_CHUNKS = select(*CHUNK_COLUMNS).where(
+    chunk.c.task_id.in_(bindparam("task_ids", expanding=True)),
+    chunk.c.chunk_index.in_(bindparam("indexes", expanding=True)),
+)
+
 
 async def load_tasks(connection: AsyncConnection, task_ids: Iterable[str]) -> dict[str, TaskProgress]:
     """The tasks by id, locked in the order of their ids; SQLite has one writer anyway."""
-    statement = select(*TASK_COLUMNS).where(task.c.task_id.in_(set(task_ids)))
-    rows = await connection.execute(statement.order_by(task.c.task_id).with_for_update())
+    rows = await connection.execute(LOAD_TASKS, {"task_ids": list(set(task_ids))})
     tasks = {row[0]: TaskProgress(*row) for row in rows}
     for found in tasks.values():
         if found.last_attempt and found.open:
@@ -143,12 +155,8 @@ async def load_chunks(connection: AsyncConnection, keys: Iterable[Key]) -> dict[
     wanted = set(keys)
     if not wanted:
         return {}
-    # Two lists rather than pairs: for tasks of one chunk, the usual, it is one lookup each.
-    rows = await connection.execute(
-        select(*CHUNK_COLUMNS).where(
-            chunk.c.task_id.in_({task_id for task_id, _ in wanted}), chunk.c.chunk_index.in_({i for _, i in wanted})
-        )
-    )
+    task_ids, indexes = ({key[place] for key in wanted} for place in (0, 1))
+    rows = await connection.execute(LOAD_CHUNKS, {"task_ids": list(task_ids), "indexes": list(indexes)})
     return {(row.task_id, row.chunk_index): ChunkProgress(*row) for row in rows}
 
 

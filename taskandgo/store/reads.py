@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.gathered import with_result
@@ -18,6 +18,8 @@ from taskandgo.words import ChunkState, Priority, TaskState
 
 #: The label that says on whose behalf a task is.
 TENANT = "tenant"
+
+TASK = select(*TASK_COLUMNS).where(task.c.task_id == bindparam("of_task"))
 
 
 async def get_task(connection: AsyncConnection, task_id: str) -> TaskRecord | None:
@@ -41,7 +43,7 @@ async def summary(connection: AsyncConnection, task_id: str) -> FinishedTask | N
 
 
 async def _row(connection: AsyncConnection, task_id: str) -> Row[Any] | None:
-    return (await connection.execute(select(*TASK_COLUMNS).where(task.c.task_id == task_id))).one_or_none()
+    return (await connection.execute(TASK, {"of_task": task_id})).one_or_none()
 
 
 async def list_tasks(connection: AsyncConnection, wanted: TaskFilter) -> list[TaskRecord]:

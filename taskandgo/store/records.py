@@ -106,14 +106,15 @@ class FinishedTask(Value, frozen=True):
 
 
 class Recorded(Value, frozen=True):
-    """What became of an attempt's end: `kept` if it changed anything, the chunks to emit now, the attempts at its
-    chunk that are not needed any more, when the earliest timer that was set is due, and the task if it is, or was
-    before, finished.
+    """What became of an attempt's end: `kept` if it changed anything; the chunks to emit now; the attempts at its
+    chunk that are not needed any more; whether the chunk killed too many runners; when the earliest timer that was
+    set is due; and the task if it is, or was before, finished.
     """
 
     kept: bool
     emit: Sequence[OpenChunk] = ()
     cancel: Sequence[int] = ()
+    given_up: bool = False
     due_at: datetime | None = None
     finished: FinishedTask | None = None
     newly_finished: bool = False

@@ -48,7 +48,7 @@ async def _retry(connection: AsyncConnection, row: Row[Any], at: datetime) -> Re
     await connection.execute(delete(timer).where(timer.c.task_id == task_id))
     await connection.execute(delete(outbox).where(outbox.c.task_id == task_id))
     await connection.execute(
-        insert_new(connection, outbox), [{"task_id": task_id, "kind": SUBMITTED, "written_at": at}]
+        insert_new(connection.dialect.name, outbox), [{"task_id": task_id, "kind": SUBMITTED, "written_at": at}]
     )
     body = await connection.scalar(select(task.c.spec).where(task.c.task_id == task_id))
     spec = msgspec.msgpack.decode(body or b"", type=TaskSpec)

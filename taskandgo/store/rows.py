@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from taskandgo.store.records import FinishedTask, TaskRecord
-from taskandgo.task import AttemptResult, Usage
+from taskandgo.task import AttemptResult, TaskSpec, Usage
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
 
 USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
@@ -24,6 +24,25 @@ def finished_task(row: Any) -> FinishedTask:
         queued_at=row.queued_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+    )
+
+
+def accepted_task(task: TaskSpec) -> TaskRecord:
+    """A task as it is once it has been accepted."""
+    return TaskRecord(
+        task_id=task.task_id,
+        state=TaskState.QUEUED,
+        priority=task.priority,
+        language=task.language,
+        strategy=task.strategy,
+        pool=task.pool,
+        labels=task.labels,
+        queued_at=task.queued_at,
+        started_at=None,
+        finished_at=None,
+        chunk_count=0,
+        chunks_succeeded=0,
+        chunks_failed=0,
     )
 
 

@@ -28,6 +28,7 @@ TASK_NAMES = (
 )
 RESULT = ("exit_code", "stdout", "stderr", "stdout_truncated", "stderr_truncated")
 USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
+OPEN_CHUNK = insert(chunk)
 MOVE_CHUNK = update(chunk).where(*THIS_CHUNK)
 # Spelt out, since IN cannot be part of a statement over many rows.
 MOVE_TASK = update(task).where(task.c.task_id == bindparam("of_task"), or_(*(task.c.state == s for s in OPEN)))
@@ -43,7 +44,7 @@ async def save(connection: AsyncConnection, tasks: Iterable[TaskProgress], chunk
     if others := [_chunk(one) for one in changed if not one.ending]:
         await connection.execute(MOVE_CHUNK, others)
     if opened := [_opened(one, index) for one in moved for index in one.opened]:
-        await connection.execute(insert(chunk), opened)
+        await connection.execute(OPEN_CHUNK, opened)
     if timers := [timer for one in moved for timer in one.timers]:
         await set_timers(connection, timers)
     if moved:

@@ -49,6 +49,8 @@ from taskandgo.task import TaskSpec
 from taskandgo.words import TaskState
 
 LARGEST = 400
+#: How long work that no answer waits for may wait for more of its kind.
+LINGER_SECONDS = 0.05
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -61,7 +63,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._accepting = self._grouped(accept.accept)
-        self._confirming = self._grouped(outbox.confirm)
+        self._confirming = self._grouped(outbox.confirm, LINGER_SECONDS)
         self._opening = self._grouped(chunks.open_chunks)
         self._starting = self._grouped(chunks.start_chunks)
         self._waking = self._grouped(chunks.wake_chunks)
@@ -93,9 +95,12 @@ class Store:
 
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
-    ) -> None:
-        """A runner began this attempt; nothing happens if it is no longer the present one."""
-        await self._starting.submit((task_id, chunk_index, attempt, runner, started_at))
+    ) -> bool:
+        """A runner began this attempt; nothing happens if it is no longer the present one.
+
+        True if the task has been cancelled, so that nobody wants what runs.
+        """
+        return await self._starting.submit((task_id, chunk_index, attempt, runner, started_at))
 
     async def record_ending(self, ending: Ending, advance: results.Advance) -> Recorded:
         """Apply the end of an attempt, if it counts; `advance` says how task and chunk go on."""
@@ -193,8 +198,8 @@ class Store:
         )
         await asyncio.gather(*(group.drain() for group in groups))
 
-    def _grouped(self, work: Work[Item, Answer]) -> GroupCommit[Item, Answer]:
+    def _grouped(self, work: Work[Item, Answer], linger_seconds: float = 0.0) -> GroupCommit[Item, Answer]:
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:
             return await self._database.write(lambda connection: work(connection, items))
 
-        return GroupCommit(flush, LARGEST)
+        return GroupCommit(flush, LARGEST, linger_seconds)

@@ -33,7 +33,7 @@ async def set_timers(connection: AsyncConnection, timers: Sequence[Timer]) -> No
     rows = {(one.task_id, one.kind.value, one.chunk_index): one.due_at for one in timers}
     names = ("task_id", "kind", "chunk_index")
     values = [{**dict(zip(names, key, strict=True)), "due_at": at, "claims": 0} for key, at in sorted(rows.items())]
-    await connection.execute(upsert(connection, timer, ("due_at", "claims")), values)
+    await connection.execute(upsert(connection.dialect.name, timer, ("due_at", "claims")), values)
 
 
 async def next_due(connection: AsyncConnection) -> datetime | None:

@@ -25,6 +25,8 @@ def configure_logs(settings: LogSettings, service: str) -> None:
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Else each line, also one that is below the level, makes a logger of its own.
+        cache_logger_on_first_use=True,
     )
     _route_library_logs(level, shared, renderer)
 

@@ -31,6 +31,11 @@ def test_the_example_environment_is_what_its_tool_prints() -> None:
     assert (ROOT / ".env.example").read_text() == printed.stdout
 
 
+def test_the_reference_of_metrics_is_what_its_tool_prints() -> None:
+    printed = subprocess.run([ROOT / "tools" / "write-metrics", "--print"], capture_output=True, text=True, check=True)
+    assert (ROOT / "docs" / "metrics.md").read_text() == printed.stdout
+
+
 @pytest.mark.parametrize("kind", settings_classes())
 def test_every_setting_is_described_and_in_the_example(kind: type[Settings]) -> None:
     example = (ROOT / ".env.example").read_text()

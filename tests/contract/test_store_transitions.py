@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from taskandgo.errors import StoreAwayError
@@ -203,6 +204,16 @@ async def test_many_processes_may_migrate_at_once(tmp_path: Path) -> None:
             assert await asyncio.gather(*(process.wait() for process in processes)) == [0] * 5
             async with open_store(address) as store:
                 assert await store.accept_task(submission()) is Acceptance.ACCEPTED
+
+
+async def test_connections_that_the_server_closed_are_replaced_unnoticed(postgres_url: str) -> None:
+    async with open_store(postgres_url) as store:
+        await asyncio.gather(store.ping(), store.accept_task(submission()))
+        closing = await asyncpg.connect(postgres_url)
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        assert await closing.fetch(f"{others} AND pid <> pg_backend_pid()")
+        await closing.close()
+        await asyncio.gather(store.ping(), store.accept_task(submission()))
 
 
 async def test_a_server_that_stops_is_away() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from tests.e2e.stack import Stack, running
+from tests.servers.postgres import fresh_database
+from tests.servers.rabbitmq import fresh_vhost
 
 
 @pytest.fixture(scope="session", params=["up", "services"])
@@ -13,8 +15,9 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The product, embedded and as four processes."""
     env: dict[str, str] = {}
     if request.param == "services":
-        env["BROKER_URL"] = request.getfixturevalue("rabbitmq_url")
-        env["STORE_URL"] = request.getfixturevalue("postgres_url")
+        # What other tests left behind would run here too.
+        env["BROKER_URL"] = fresh_vhost(request.getfixturevalue("rabbitmq_url"))
+        env["STORE_URL"] = fresh_database(request.getfixturevalue("postgres_url"))
     with running(request.param, tmp_path_factory.mktemp(request.param), env) as started:
         yield started
 

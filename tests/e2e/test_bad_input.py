@@ -59,6 +59,41 @@ def test_bad_field_is_named_with_what_is_allowed(
     assert said in error.details()
 
 
+@pytest.mark.parametrize("method", ["SubmitTask", "RunTask"])
+def test_text_that_is_not_utf8_is_refused_by_its_field(
+    stack: Stack, client: api_grpc.SchedulerStub, method: str
+) -> None:
+    task = api.SubmitTaskRequest(task=api.Task(data="python:print('?')")).SerializeToString().replace(b"?", b"\xff")
+
+    with stack.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        list(channel.unary_stream(f"/scheduler.Scheduler/{method}")(task, timeout=10))
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields(caught.value) == ["task.data"]
+    assert client.SubmitTask(api.SubmitTaskRequest(task=api.Task(data=GOOD)), timeout=10).success
+
+
+@pytest.mark.parametrize("query", ["state=asleep", "label=nothing", "priority=urgent", "page_size=-1", "page_token=x"])
+def test_a_list_that_cannot_be_made_is_a_400(stack: Stack, query: str) -> None:
+    url = f"http://{stack.http_address}/tasks?{query}"
+
+    with pytest.raises(urllib.error.HTTPError) as answer, urllib.request.urlopen(url, timeout=10):
+        pass
+
+    assert answer.value.code == 400
+    said = answer.value.read().decode()
+    answer.value.close()
+    assert query.partition("=")[0] in said
+
+
+def test_a_state_that_there_is_not_is_refused(client: api_grpc.SchedulerStub) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        client.ListTasks(api.ListTasksRequest(states=[99]), timeout=10)  # type: ignore[list-item]
+
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert fields(caught.value) == ["states"]
+
+
 def test_what_is_not_honoured_yet_is_refused(client: api_grpc.SchedulerStub) -> None:
     error = refused(client, api.Task(data=GOOD, retry=api.Retry(max_attempts=3)))
 

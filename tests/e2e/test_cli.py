@@ -97,6 +97,42 @@ async def test_submit_get_list_and_watch_speak_of_the_same_task(cli):
     assert "cli_task" in (await cli("list", "--state", "succeeded")).out
 
 
+async def begun(process: Process) -> None:
+    """Return when the process has printed its first line."""
+    assert process.stdout is not None
+    assert await asyncio.wait_for(process.stdout.readline(), 30)
+
+
+async def test_watch_that_comes_late_shows_output_from_then_on(cli, server):
+    code = "import sys, time\nfor n in range(1000): print(n, flush=True); time.sleep(0.02)"
+    run = await start("run", "--id", "cli_late", "-c", code, server=server)
+    await begun(run)
+    watch = await start("watch", "cli_late", server=server)
+    await begun(watch)
+    run.send_signal(signal.SIGINT)
+    _, err = await watch.communicate()
+    await run.communicate()
+    assert watch.returncode == 0
+    assert "cli_late cancelled" in err.decode()
+    assert "came before this watch; see: taskandgo get cli_late" in err.decode()
+
+
+async def test_interrupting_watch_leaves_the_task_alone(cli, server):
+    code = "import time; print('begun', flush=True); time.sleep(60)"
+    run = await start("run", "--id", "cli_unwatched", "-c", code, server=server)
+    await begun(run)
+    watch = await start("watch", "cli_unwatched", server=server)
+    assert watch.stderr is not None
+    assert b"running" in await asyncio.wait_for(watch.stderr.readline(), 30)
+    watch.send_signal(signal.SIGINT)
+    _, err = await watch.communicate()
+    assert (watch.returncode, err) == (130, b"")
+    task = json.loads((await cli("get", "cli_unwatched", "--json")).out)
+    assert task["state"] == "TASK_STATE_RUNNING"
+    run.send_signal(signal.SIGINT)
+    await run.communicate()
+
+
 async def test_cancelling_a_finished_task_says_that_it_had_finished(cli):
     await cli("submit", "--wait", "--id", "cli_done", "-c", "pass")
     ended = await cli("cancel", "cli_done", "--json")

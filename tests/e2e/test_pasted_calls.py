@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import uuid
 from pathlib import Path
 
@@ -121,13 +122,15 @@ def test_a_running_task_is_cancelled_within_a_second(client: api_grpc.SchedulerS
     task_id = next(events).submitted.task_id
     running = next(e for e in events if e.HasField("status") and e.status.state == api.TASK_STATE_RUNNING)
 
+    asked_at = time.monotonic()
     answer = client.CancelTask(api.CancelTaskRequest(task_id=task_id), timeout=10)
 
     assert running.status.task_id == task_id
     assert answer.cancelled
     last = list(events)[-1].status
     assert last.state == api.TASK_STATE_CANCELLED
-    assert last.finished_at.ToNanoseconds() - last.started_at.ToNanoseconds() < 10**10
+    # A busy machine gets ten times as long.
+    assert time.monotonic() - asked_at < 10
 
 
 def test_unknown_task_is_not_found(client: api_grpc.SchedulerStub) -> None:

@@ -6,6 +6,7 @@ it goes, the task ends, and ends once: nothing is lost, nothing is counted twice
 
 import asyncio
 import json
+import random
 import shutil
 import tempfile
 from collections import Counter
@@ -130,7 +131,7 @@ class Dispatcher:
         self.parts = make_parts(own, mortal_broker, mortal_store, clock)
         self.handlers: dict[str, Callable[[Delivery], Awaitable[Disposition]]] = {
             MAIL[0].name: decoded(self.parts.on_task_submitted, TaskSubmitted),
-            MAIL[1].name: decoded(OnChunkStarted(mortal_store), ChunkStarted),
+            MAIL[1].name: decoded(OnChunkStarted(mortal_broker, mortal_store), ChunkStarted),
             MAIL[2].name: decoded(self.parts.on_chunk_finished, ChunkFinished),
             MAIL[3].name: decoded(OnTaskCancelled(mortal_broker, mortal_store), TaskCancelled),
         }
@@ -274,8 +275,7 @@ class GatherOnce(RuleBasedStateMachine):
         reduces=st.booleans(),
         least=st.integers(0, 9),
         attempts=st.integers(1, 3),
-        fuses=st.lists(FUSES, max_size=60),
-        outcomes=st.lists(st.sampled_from(ENDS), max_size=30),
+        seed=st.integers(0, 2**32),
     )
     def submit(
         self,
@@ -284,11 +284,10 @@ class GatherOnce(RuleBasedStateMachine):
         chunks: int,
         least: int,
         attempts: int,
-        fuses: list[int | None],
-        outcomes: list[Outcome],
+        seed: int,
         reduces: bool,
     ) -> None:
-        self.fuses, self.outcomes = iter(fuses), iter(outcomes)
+        self.chance = random.Random(seed)
         text = b"".join(b"%d\n" % number for number in range(elements))
         reduce = Code(language="python", code="reduce") if reduces else None
         self.task = TaskSpec(
@@ -401,21 +400,30 @@ class GatherOnce(RuleBasedStateMachine):
             shutil.rmtree(self.world.folder)
 
     def _drain(self) -> None:
-        """Play on, with the deaths and ends that were drawn, and then without any."""
-        for turn in range(200):
+        """Play on, with deaths and failures at first, and then without any."""
+        for turn in range(400):
+            wild = turn < 120
+            fuse = self.chance.randrange(10) if wild and self.chance.random() < 0.3 else None
             if self.world.mail:
-                self.world.run(self.world.handle(self.world.mail[0], turn % 2, next(self.fuses, None)))
+                which = self.chance.randrange(1000)
+                self.world.run(self.world.handle(_pick(self.world.mail, which), turn % 2, fuse))
             elif self.world.ready:
-                if turn % 3:
-                    self._start(self.world.ready[0])
-                self._end(self.world.ready[0], next(self.outcomes, Outcome.SUCCEEDED), 1)
+                self._play_runner(self.chance.choice(self.world.ready), wild=wild)
             elif self._record().state.final:
                 return
             else:
-                self.world.clock.at += timedelta(minutes=1)
+                self.world.clock.at += timedelta(seconds=20)
                 timers = self.world.dispatchers[turn % 2].parts.timers
-                self.world.run(self.world.live(turn % 2, next(self.fuses, None), timers.fire_due()))
+                self.world.run(self.world.live(turn % 2, fuse, timers.fire_due()))
         raise AssertionError(f"the task never ends: {self._record()} {self._chunks()}")
+
+    def _play_runner(self, letter: Letter, *, wild: bool) -> None:
+        if not letter.started and self.chance.random() < 0.7:
+            self._start(letter)
+        elif wild and self.chance.random() < 0.3:
+            self._end(letter, self.chance.choice(ENDS), 2)
+        else:
+            self._end(letter, Outcome.SUCCEEDED, 1)
 
     def _check_end(self) -> None:
         self.counts_are_true()

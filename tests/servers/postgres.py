@@ -1,13 +1,18 @@
 """A PostgreSQL of the tests' own: through Docker where it answers, else a cluster of the Debian package."""
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
 
 MISSING = "no Docker engine answers and PostgreSQL is not installed: apt-get install postgresql"
 
@@ -21,6 +26,21 @@ def private_postgres() -> Iterator[str]:
     else:
         with _cluster() as url:
             yield url
+
+
+def fresh_database(url: str) -> str:
+    """The address of an empty database on the server behind `url`: nobody else's tasks are there."""
+    name = f"fresh_{uuid4().hex[:8]}"
+
+    async def create() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+
+    # In a thread of its own, since the tests' thread has an event loop.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(create())).result()
+    return f"{url.rpartition('/')[0]}/{name}"
 
 
 def _docker_answers() -> bool:

@@ -53,6 +53,14 @@ def private_rabbitmq() -> Iterator[str]:
             node.remove()
 
 
+def fresh_vhost(url: str) -> str:
+    """The address of an empty virtual host on the broker behind `url`: nobody else's messages are there."""
+    node, name = NODES[url], f"fresh-{uuid4().hex[:8]}"
+    node.control("add_vhost", name)
+    node.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+    return f"{url}{name}"
+
+
 def docker_answers() -> bool:
     """Whether containers can be started here."""
     if shutil.which("docker") is None:

@@ -3,8 +3,20 @@
 import pytest
 from pydantic import Field
 
+from services.dispatcher.settings import DispatcherSettings
+from services.ingest.settings import IngestSettings
+from services.monitor.settings import MonitorSettings
+from services.runner.settings import RunnerSettings
 from taskandgo.errors import SettingsError
-from taskandgo.settings import BrokerSettings, ListenAddress, LogSettings, OptionalListenAddress, load, parse_listen
+from taskandgo.settings import (
+    BrokerSettings,
+    ListenAddress,
+    LogSettings,
+    OptionalListenAddress,
+    Settings,
+    load,
+    parse_listen,
+)
 from taskandgo.words import Strategy
 
 
@@ -59,6 +71,24 @@ def test_a_wrong_value_is_told_with_what_is_allowed(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert refusal() == told
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (IngestSettings, "INGEST_GRPC_LISTEN"),
+        (IngestSettings, "INGEST_HTTP_LISTEN"),
+        (DispatcherSettings, "DISPATCHER_HTTP_LISTEN"),
+        (RunnerSettings, "RUNNER_HTTP_LISTEN"),
+        (MonitorSettings, "MONITOR_HTTP_LISTEN"),
+    ],
+)
+def test_every_service_refuses_an_address_it_cannot_listen_on(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Settings], name: str
+) -> None:
+    monkeypatch.setenv(name, "8080")
+    with pytest.raises(SettingsError, match=f"{name}=8080: must be host:port"):
+        load(kind)
 
 
 def test_everything_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

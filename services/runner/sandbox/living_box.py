@@ -1,4 +1,4 @@
-"""A box as the runner holds it: what its first process says, whether it lives, and the power to kill it.
+"""A box as the runner holds it: what is said of it, whether it lives, and the power to kill it.
 
 Promises: `dead` completes only when every process of the box is gone; a box is killed through a descriptor of its first
 process, which can never come to mean another one.
@@ -21,10 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a job ended, or the problem that kept it from starting."""
+    """How a job's process ended, or the problem that kept it from starting."""
 
     exit_code: int | None
-    wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     problem: str = ""
@@ -33,11 +32,12 @@ class Report:
 class LivingBox:
     """One box, from the moment its zygote has made it; `channel` and `pidfd` are closed by `close`."""
 
-    def __init__(self, channel: socket.socket, pid: int, pidfd: int) -> None:
+    def __init__(self, channel: socket.socket, pidfd: int, main_pid: int) -> None:
         self._loop = asyncio.get_running_loop()
         self.channel = channel
-        self.pid = pid
         self.pidfd = pidfd
+        #: The number of the process that runs its job.
+        self.main_pid = main_pid
         #: Empty when its walls stand, else why they do not.
         self.ready: asyncio.Future[str] = self._loop.create_future()
         #: None if it died before its job did.
@@ -52,11 +52,16 @@ class LivingBox:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
-    def died(self, last: Report | None) -> None:
-        """All its processes are gone; `last` is what its zygote saw of the job, if it saw any of it."""
+    def exited(self, report: Report) -> None:
+        """Its job's process ended; what it left running may live for a moment yet."""
         self._hear()
-        _settle(self.ready, "its first process died")
-        _settle(self.report, last)
+        _settle(self.report, report)
+
+    def died(self) -> None:
+        """All its processes are gone."""
+        self._hear()
+        _settle(self.ready, "its process died")
+        _settle(self.report, None)
         _settle(self.dead, None)
 
     async def orphaned(self) -> None:
@@ -66,7 +71,7 @@ class LivingBox:
         self.kill()
         await gone.wait()
         self._loop.remove_reader(self.pidfd)
-        self.died(None)
+        self.died()
 
     def close(self) -> None:
         """Let go of it, once it is dead."""
@@ -93,9 +98,6 @@ class LivingBox:
                 _settle(self.ready, rest)
             case "problem":
                 _settle(self.report, Report(None, problem=rest))
-            case "exit":
-                code, wall, cpu, peak = rest.split()
-                _settle(self.report, Report(shell_code(int(code)), float(wall), float(cpu), int(peak)))
 
 
 def shell_code(code: int) -> int:

@@ -47,7 +47,7 @@ class Meters:
             return Meter(box, None, self._watch)
         cgroup = self._cgroups.make()
         try:
-            cgroup.add(box.pid)
+            cgroup.add(box.main_pid)
         except OSError:
             cgroup.remove()
             raise
@@ -73,11 +73,11 @@ class Meter:
         """Hold the box to its limits from now on; `exceeded` is told when one has to be enforced by a kill."""
         wanted = UsageLimits(limits.cpu_seconds, None if self._cgroup else limits.memory_bytes)
         if self._cgroup:
-            self._cgroup.limit(limits.memory_bytes, limits.processes + 1)  # its first process is not the job's
+            self._cgroup.limit(limits.memory_bytes, limits.processes)
             self._cgroup.on_oom(lambda: exceeded(Limit.MEMORY_BYTES))
             sample = self._sample_cgroup
         else:
-            self._tree = ProcessTree(self._box.pid, self._box.pidfd, limits.memory_bytes)
+            self._tree = ProcessTree(self._box.main_pid, self._box.pidfd, limits.memory_bytes)
             sample = self._tree.sample
         self._watched = self._watch.watch(sample, wanted, exceeded)
 

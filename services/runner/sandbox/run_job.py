@@ -35,7 +35,7 @@ class RunJob:
         self._watch = watch
         self._ended_by = EndedBy.EXIT
         self._output_bytes = 0
-        self._started = time.monotonic()
+        self._started = self._ended = time.monotonic()
 
     async def run(self, plan: JobPlan, contents: tuple[bytes, ...], handle: Cancellable | None) -> BoxEnd:
         """Run the plan to its end; `contents` are its files'."""
@@ -46,6 +46,8 @@ class RunJob:
             handle.on_cancel(partial(self._kill, EndedBy.CANCEL))
         try:
             report = await asyncio.shield(self._box.report)
+            self._ended = time.monotonic()
+            self._box.kill()
             await stdout.ended
             await stderr.ended
         finally:
@@ -92,10 +94,10 @@ class RunJob:
             ended_by=ended_by,
             stdout=stdout.captured,
             stderr=stderr.captured,
-            wall_seconds=told.wall_seconds or time.monotonic() - self._started,
+            wall_seconds=self._ended - self._started,
             cpu_seconds=told.cpu_seconds if used.cpu_seconds is None else used.cpu_seconds,
             peak_memory_bytes=peak,
-            problem=told.problem or "the first process of the box died" if ended_by is EndedBy.SETUP else "",
+            problem=told.problem or "the box died before its job did" if ended_by is EndedBy.SETUP else "",
         )
 
     def _why(self, told: Report, *, out_of_memory: bool) -> EndedBy:

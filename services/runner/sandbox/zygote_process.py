@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from services.runner.sandbox.box import SandboxUnavailableError
-from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, ZygotePlan
+from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.wire import ANCILLARY_BYTES, PACKET_BYTES, tell
 from services.runner.sandbox.living_box import LivingBox, Report, shell_code
 
@@ -45,7 +45,7 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
-    zygote = ZygoteProcess(process, ours, single=plan.level == RESTRICTED)
+    zygote = ZygoteProcess(process, ours)
     tell(ours, tuple(plan))
     try:
         async with asyncio.timeout(START_SECONDS):
@@ -57,13 +57,12 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
 
 
 class ZygoteProcess:
-    """One zygote and its boxes; `single`: a box is one process, so that the zygote's word on it is the job's end."""
+    """One zygote and its boxes."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, *, single: bool) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._process = process
         self._channel = channel
-        self._single = single
         self._asked: dict[int, asyncio.Future[tuple[int, int]]] = {}
         self._boxes: dict[int, LivingBox] = {}
         self._retired = False
@@ -83,7 +82,7 @@ class ZygoteProcess:
             with theirs:
                 tell(self._channel, (number, *plan), (theirs.fileno(),))
             async with asyncio.timeout(ANSWER_SECONDS):
-                pid, pidfd = await answer
+                pidfd, main_pid = await answer
         except (TimeoutError, OSError) as error:
             ours.close()
             self.kill()
@@ -94,7 +93,7 @@ class ZygoteProcess:
         finally:
             self._asked.pop(number, None)
         self.made += 1
-        box = self._boxes[number] = LivingBox(ours, pid, pidfd)
+        box = self._boxes[number] = LivingBox(ours, pidfd, main_pid)
         return box
 
     def retire(self) -> None:
@@ -127,34 +126,35 @@ class ZygoteProcess:
 
     def _take(self, words: str, descriptors: list[int]) -> None:
         kind, _, rest = words.partition(" ")
+        if not self.ready.done():
+            self._begin(kind, rest)
+            return
+        number, _, told = rest.partition(" ")
         match kind:
-            case "ready" if not self.ready.done():
-                self.ready.set_result(rest)
-            case "refused" if not self.ready.done():
-                self.ready.set_exception(SandboxUnavailableError(rest))
             case "made":
-                number, pid = map(int, rest.split())
-                self._answer(number, pid, *descriptors)
-            case "failed":
-                number_word, _, reason = rest.partition(" ")
-                if asked := self._asked.get(int(number_word)):
-                    asked.set_exception(OSError(reason))
-            case "ended":
-                number_word, code, cpu, peak = rest.split()
-                last = Report(shell_code(int(code)), 0.0, float(cpu), int(peak)) if self._single else None
-                self._bury(int(number_word), last)
+                self._answer(int(number), *descriptors)
+            case "failed" if (asked := self._asked.get(int(number))) and not asked.done():
+                asked.set_exception(OSError(told))
+            case "exited" if box := self._boxes.get(int(number)):
+                code, cpu, peak = told.split()
+                box.exited(Report(shell_code(int(code)), float(cpu), int(peak)))
+            case "dead" if box := self._boxes.pop(int(number), None):
+                box.died()
+                self._end_if_done()
 
-    def _answer(self, number: int, pid: int, pidfd: int) -> None:
+    def _begin(self, kind: str, told: str) -> None:
+        if kind == "ready":
+            self.ready.set_result(told)
+        else:
+            self.ready.set_exception(SandboxUnavailableError(told))
+
+    def _answer(self, number: int, pidfd: int, main_pidfd: int) -> None:
         asked = self._asked.get(number)
         if asked is None or asked.done():
             os.close(pidfd)  # nobody waits any more; the box ends, for its channel is closed
         else:
-            asked.set_result((pid, pidfd))
-
-    def _bury(self, number: int, last: Report | None) -> None:
-        if box := self._boxes.pop(number, None):
-            box.died(last)
-        self._end_if_done()
+            asked.set_result((pidfd, _number_of(main_pidfd)))
+        os.close(main_pidfd)
 
     async def _until_gone(self) -> None:
         assert self._process.stdout is not None
@@ -171,3 +171,8 @@ class ZygoteProcess:
                 asked.set_exception(OSError("it died"))
         await asyncio.gather(*(box.orphaned() for box in self._boxes.values()))
         self._boxes.clear()
+
+
+def _number_of(pidfd: int) -> int:
+    told = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    return next(int(line.split()[1]) for line in told.splitlines() if line.startswith("Pid:"))

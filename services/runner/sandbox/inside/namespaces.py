@@ -1,46 +1,20 @@
 """Namespaces: those a zygote moves into once, and those every box is born in."""
 
-import ctypes
 import os
-import signal
-import struct
 
 from services.runner.sandbox.inside.kernel import syscall
 from services.runner.sandbox.inside.syscall_numbers import NUMBERS
 
 NEWNS, NEWCGROUP, NEWUTS, NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
-PIDFD = 0x1000
 #: A network without any interface, shared by all boxes of a zygote: they cannot meet in it, for neither their filter
 #: nor Landlock lets them, and a network of its own for each box would cost as much as all the rest of it.
 OF_A_ZYGOTE = NEWNS | NEWNET | NEWIPC | NEWUTS
 #: The mount namespace is not here: the zygote makes it, and the box, which does not own it, can change nothing in it.
 OF_A_BOX = NEWUSER | NEWPID | NEWIPC | NEWUTS | NEWCGROUP
+JOINED = NEWUSER | NEWIPC | NEWUTS | NEWCGROUP
 NOBODY = 65534
-
-# Unlike os.fork(), the bare call tells the interpreter nothing. It need not: there is one thread, which holds the
-# interpreter's lock through the call, and the child is never what submitted code runs in: for that os.fork() follows.
-_python = ctypes.PyDLL(None, use_errno=True)
-_python.syscall.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t]
-_python.syscall.restype = ctypes.c_long
-
-
-class Child:
-    """A process just made; in the child itself `pid` is 0."""
-
-    __slots__ = ("pid", "pidfd")
-
-    def __init__(self, pid: int, pidfd: int) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-
-
-def enter_namespaces(proc: int) -> None:
-    """Move this process into namespaces of its own; as root directly, else by way of a user namespace."""
-    if os.geteuid() == 0:
-        syscall(NUMBERS["unshare"], OF_A_ZYGOTE)
-    else:
-        become_owner(proc, OF_A_ZYGOTE)
+FDINFO_BYTES = 512
 
 
 def become_owner(proc: int, more: int) -> None:
@@ -73,12 +47,14 @@ def map_identity(process: int, inside: tuple[int, int], outside: tuple[int, int]
         os.close(fd)
 
 
-def fork_into_namespaces(flags: int) -> Child:
-    """Fork, with the child in new namespaces; the child's interpreter is as after os.fork()."""
-    pidfd = ctypes.c_int(-1)
-    arguments = struct.pack("=8Q", flags | PIDFD, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0)
-    pid = _python.syscall(NUMBERS["clone3"], arguments, len(arguments))
-    if pid < 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno))
-    return Child(pid, pidfd.value)
+def join(descriptor: int, kinds: int) -> None:
+    """Move into namespaces: of a process, by its pidfd, or one that is itself open."""
+    syscall(NUMBERS["setns"], descriptor, kinds)
+
+
+def number_outside(proc: int, pidfd: int) -> int:
+    """The number that a process has in the namespace of `proc`, a /proc."""
+    fd = os.open(f"self/fdinfo/{pidfd}", os.O_RDONLY, dir_fd=proc)
+    told = os.read(fd, FDINFO_BYTES)
+    os.close(fd)
+    return int(told.partition(b"\nPid:")[2].split(maxsplit=1)[0])

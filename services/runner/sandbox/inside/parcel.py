@@ -5,7 +5,7 @@ import os
 import socket
 
 from services.runner.sandbox.inside.plan import JobPlan
-from services.runner.sandbox.inside.wire import hear
+from services.runner.sandbox.inside.wire import PARCEL_BYTES, hear
 
 EXECUTABLE = 0o755
 
@@ -15,7 +15,7 @@ Parcel = tuple[JobPlan, bytes, list[int]]
 
 def receive(channel: socket.socket) -> Parcel | None:
     """The next job: what is told is the sizes of its plan and of its files; None once the runner is gone."""
-    heard = hear(channel)
+    heard = hear(channel, PARCEL_BYTES)
     if heard is None:
         return None
     (plan_bytes, file_bytes), (packed, *descriptors) = heard

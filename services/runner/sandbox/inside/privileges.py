@@ -1,18 +1,19 @@
 """Giving up whatever a process could do beyond its own memory: rights, being looked into, descriptors, outliving us."""
 
 import resource
-import signal
 import struct
+from contextlib import suppress
 
 from services.runner.sandbox.inside.kernel import prctl, syscall
 from services.runner.sandbox.inside.plan import Limit
 from services.runner.sandbox.inside.syscall_numbers import NUMBERS
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+SIGKILL = 9
 NO_CAPABILITIES_HEADER, NO_CAPABILITIES = struct.pack("=Ii", 0x20080522, 0), bytes(24)
 #: At 1 a core is refused both as a file (too small) and to a handler (asked not to); at 0 a handler would be started.
 NO_CORE = 1
-EVERY_DESCRIPTOR = 0xFFFFFFFF
+EVERY_DESCRIPTOR = 0x7FFF_FFFF
 
 
 def drop_capabilities() -> None:
@@ -22,7 +23,13 @@ def drop_capabilities() -> None:
 
 def die_with_parent() -> None:
     """Be killed when the parent dies."""
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def kill(pidfd: int) -> None:
+    """Kill a process; one that is dead stays so."""
+    with suppress(ProcessLookupError):
+        syscall(NUMBERS["pidfd_send_signal"], pidfd, SIGKILL, None, 0)
 
 
 def hide_memory(*, hidden: bool = True) -> None:
@@ -42,10 +49,9 @@ def limit(pid: int, limits: list[Limit]) -> None:
 
 
 def close_all_but(*kept: int) -> None:
-    """Close every descriptor but these."""
+    """Close every descriptor but these, which come in order."""
     first = 0
-    for fd in sorted(kept):
+    for fd in (*kept, EVERY_DESCRIPTOR):
         if fd > first:
             syscall(NUMBERS["close_range"], first, fd - 1, 0)
         first = fd + 1
-    syscall(NUMBERS["close_range"], first, EVERY_DESCRIPTOR, 0)

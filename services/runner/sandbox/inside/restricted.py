@@ -9,11 +9,10 @@ import os
 import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
-from services.runner.sandbox.inside.box_init import be_box
+from services.runner.sandbox.inside.box import be_box
 from services.runner.sandbox.inside.kernel import forbid_new_privileges
-from services.runner.sandbox.inside.namespaces import Child, become
-from services.runner.sandbox.inside.parcel import receive
-from services.runner.sandbox.inside.payload import arrange
+from services.runner.sandbox.inside.level import MadeBox
+from services.runner.sandbox.inside.namespaces import become
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import (
     close_all_but,
@@ -22,10 +21,8 @@ from services.runner.sandbox.inside.privileges import (
     limit,
     limit_core,
 )
-from services.runner.sandbox.inside.run_python import run_python
 from services.runner.sandbox.inside.step import Step
 from services.runner.sandbox.inside.syscall_policy import restricted
-from services.runner.sandbox.inside.wire import say
 
 LEAST_ABI = 6
 SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/lib", "/lib64", "/etc/ld.so.cache")
@@ -55,33 +52,18 @@ class Restricted:
         limit_core()
         os.umask(0o022)
 
-    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> Child:
+    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
         """A new box, which is one process; in that process itself this does not return."""
         step.take("a process")
         pid = os.fork()
         if pid == 0:
-            be_box(channel, step, lambda: self._close_walls(channel, plan), self._serve)
-        return Child(pid, os.pidfd_open(pid))
+            be_box(channel, step, lambda: self._close_walls(channel, plan), self._confine)
+        return MadeBox(pid, os.pidfd_open(pid))
 
     def _close_walls(self, channel: socket.socket, plan: BoxPlan) -> None:
         close_all_but(0, 1, 2, channel.fileno())
         limit(0, plan.limits)
         die_with_parent()
-
-    def _serve(self, channel: socket.socket) -> None:
-        parcel = receive(channel)
-        if parcel is None:
-            return
-        job, _contents, descriptors = parcel
-        try:
-            arrange(job, descriptors, channel.fileno())
-            os.chdir(job.work)
-            self._confine(job.work)
-        except OSError as error:
-            say(channel.fileno(), f"problem {error}")
-            return
-        os.close(channel.fileno())
-        run_python(job)
 
     def _confine(self, work: str) -> None:
         with landlock.Ruleset() as rules:

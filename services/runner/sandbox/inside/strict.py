@@ -1,7 +1,9 @@
 """The level `strict`: every box in namespaces, a root and a file system of its own, under Landlock and seccomp.
 
 Promises: submitted code sees no process, file, network or user of the host; it has children, and all die with its box.
-All that can be done from outside is done by the zygote, whose memory is warm: whatever a box's first process touches,
+The zygote is the first process of a namespace itself, so that with it the kernel ends every box.
+
+All that can be done from outside is done by the zygote, whose memory is warm: whatever page a box's process touches,
 the kernel has to copy.
 """
 
@@ -9,19 +11,22 @@ import os
 import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
-from services.runner.sandbox.inside.box_init import be_box, serve_one_job
+from services.runner.sandbox.inside.box import be_box
+from services.runner.sandbox.inside.firsts import Firsts
 from services.runner.sandbox.inside.kernel import forbid_new_privileges, syscall
+from services.runner.sandbox.inside.level import MadeBox
 from services.runner.sandbox.inside.mounts import bind, mount_tmpfs, unmount
 from services.runner.sandbox.inside.namespaces import (
+    JOINED,
     NEWNS,
+    NEWPID,
     NOBODY,
-    OF_A_BOX,
-    Child,
+    OF_A_ZYGOTE,
     become,
     become_owner,
-    enter_namespaces,
-    fork_into_namespaces,
+    join,
     map_identity,
+    number_outside,
 )
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import (
@@ -29,6 +34,7 @@ from services.runner.sandbox.inside.privileges import (
     die_with_parent,
     drop_capabilities,
     hide_memory,
+    kill,
     limit,
     limit_core,
 )
@@ -49,31 +55,40 @@ class Strict:
     def __init__(self, plan: ZygotePlan) -> None:
         self._plan = plan
         self._proc = -1
-        self._home = -1
+        self._mounts = -1
+        self._numbers = -1
         self._identity = (-1, -1)
         self._filter = seccomp.compile_policy(strict(unix_sockets=landlock.abi() >= ABI_OF_SCOPES))
 
     def enter(self, step: Step) -> None:
-        """Move the zygote where its boxes shall be born."""
+        """Move the zygote where its boxes shall be born; what called goes on in a child, and waits for it here."""
         step.take("namespaces of the zygote")
         self._proc = os.open("/proc", os.O_PATH)
-        enter_namespaces(self._proc)
+        privileged = os.geteuid() == 0
+        if privileged:
+            syscall(NUMBERS["unshare"], OF_A_ZYGOTE)
+        else:
+            become_owner(self._proc, OF_A_ZYGOTE | NEWPID)
         socket.sethostname("box")
         step.take("a minimal, read-only root")
         build_root(self._plan.shown, self._plan.masked)
-        step.take("an ordinary user")
-        if os.geteuid() == 0:
+        if privileged:
+            step.take("an ordinary user")
             become(self._plan.uid)
             hide_memory(hidden=False)
-            become_owner(self._proc, NEWNS)
+            become_owner(self._proc, NEWNS | NEWPID)
         forbid_new_privileges()
         limit_core()
         os.umask(0o022)
         self._identity = (os.geteuid(), os.getegid())
-        self._home = os.open("self/ns/mnt", os.O_RDONLY, dir_fd=self._proc)
+        step.take("the first process of its namespace")
+        _go_on_in_child()
+        self._firsts = Firsts()
+        self._mounts = os.open("self/ns/mnt", os.O_RDONLY, dir_fd=self._proc)
+        self._numbers = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
 
-    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> Child:
-        """A new box, of which the child is the first process; in that process itself this does not return."""
+    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
+        """A new box; in its own processes this does not return."""
         step.take("a private file system")
         syscall(NUMBERS["unshare"], NEWNS)
         try:
@@ -83,32 +98,54 @@ class Strict:
                 rules.allow("/", landlock.READ | landlock.EXECUTE)
                 for where in (WORK, TMP, SHM):
                     rules.allow(where, landlock.READ_WRITE | landlock.EXECUTE)
-                step.take("namespaces of the box")
-                child = fork_into_namespaces(OF_A_BOX)
-                if child.pid == 0:
-                    be_box(channel, step, lambda: self._close_walls(channel, rules, step), serve_one_job)
-            step.take("a user and limits of its own")
-            self._settle(child.pid)
-            limit(child.pid, plan.limits)
+                return self._fork(channel, plan, rules, step)
         finally:
-            syscall(NUMBERS["setns"], self._home, NEWNS)
-        return child
+            join(self._mounts, NEWNS)
 
-    def _settle(self, pid: int) -> None:
-        process = os.open(str(pid), os.O_PATH, dir_fd=self._proc)
-        map_identity(process, (NOBODY, NOBODY), self._identity)
-        os.close(process)
+    def _fork(self, channel: socket.socket, plan: BoxPlan, rules: landlock.Ruleset, step: Step) -> MadeBox:
+        step.take("namespaces of the box")
+        first = self._firsts.make()
+        try:
+            step.take("a user of its own")
+            process = os.open(str(number_outside(self._proc, first)), os.O_PATH, dir_fd=self._proc)
+            map_identity(process, (NOBODY, NOBODY), self._identity)
+            os.close(process)
+            step.take("a process in its namespaces")
+            join(first, NEWPID)
+            main = os.fork()
+            if main == 0:
+                be_box(channel, step, lambda: self._close_walls(channel, first, rules, step), _confined_already)
+            join(self._numbers, NEWPID)
+            limit(main, plan.limits)
+        except OSError:
+            kill(first)
+            raise
+        return MadeBox(main, first)
 
-    def _close_walls(self, channel: socket.socket, rules: landlock.Ruleset, step: Step) -> None:
+    def _close_walls(self, channel: socket.socket, first: int, rules: landlock.Ruleset, step: Step) -> None:
+        join(first, JOINED)
+        close_all_but(0, 1, 2, *sorted((channel.fileno(), rules.fd)))
         step.take("no capabilities")
-        close_all_but(0, 1, 2, channel.fileno(), rules.fd)
         drop_capabilities()
+        hide_memory()
         die_with_parent()
         step.take("Landlock")
         rules.restrict_self()
         rules.close()
         step.take("seccomp")
         self._filter.load(os.getpid())
+
+
+def _go_on_in_child() -> None:
+    pid = os.fork()
+    if pid:
+        close_all_but(1, 2)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) and 1)
+    die_with_parent()
+
+
+def _confined_already(work: str) -> None:
+    del work
 
 
 def _mount_own(disk_bytes: int) -> None:

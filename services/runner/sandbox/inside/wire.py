@@ -10,6 +10,8 @@ import socket
 from typing import Any
 
 PACKET_BYTES = 64 * 1024
+#: What a box hears is two sizes.
+PARCEL_BYTES = 64
 DESCRIPTOR_BYTES = 4
 MOST_DESCRIPTORS = 8
 ANCILLARY_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * DESCRIPTOR_BYTES)
@@ -22,9 +24,9 @@ def tell(channel: socket.socket, plan: tuple[Any, ...], descriptors: tuple[int, 
     socket.send_fds(channel, [marshal.dumps(plan, FORMAT)], descriptors)
 
 
-def hear(channel: socket.socket) -> tuple[Any, list[int]] | None:
+def hear(channel: socket.socket, most_bytes: int = PACKET_BYTES) -> tuple[Any, list[int]] | None:
     """The next plan and its descriptors, now ours to close; None once the runner is gone."""
-    packet, beside, _flags, _sender = channel.recvmsg(PACKET_BYTES, ANCILLARY_BYTES)
+    packet, beside, _flags, _sender = channel.recvmsg(most_bytes, ANCILLARY_BYTES)
     if not packet:
         return None
     descriptors = memoryview(beside[0][2]).cast("i").tolist() if beside else []

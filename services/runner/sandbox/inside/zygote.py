@@ -11,15 +11,14 @@ import socket
 import sys
 from importlib import import_module
 
+from services.runner.sandbox.inside.level import Level, MadeBox
 from services.runner.sandbox.inside.plan import STRICT, BoxPlan, ZygotePlan
-from services.runner.sandbox.inside.privileges import die_with_parent
+from services.runner.sandbox.inside.privileges import die_with_parent, kill
 from services.runner.sandbox.inside.restricted import Restricted
 from services.runner.sandbox.inside.run_python import stand_by
 from services.runner.sandbox.inside.step import Step
 from services.runner.sandbox.inside.strict import Strict
 from services.runner.sandbox.inside.wire import hear, say
-
-Level = Strict | Restricted
 
 
 class Zygote:
@@ -29,16 +28,20 @@ class Zygote:
         self._channel = channel
         self._level = level
         self._poll = select.poll()
-        #: The number and the first process of each box, by that process's descriptor.
-        self._boxes: dict[int, tuple[int, int]] = {}
+        #: The number of each box and its processes, by the descriptor of the one that runs its job while that lives.
+        self._living: dict[int, tuple[int, MadeBox]] = {}
+        #: The number of each box whose job has ended, by the descriptor of its first process.
+        self._dying: dict[int, int] = {}
 
     def serve(self) -> None:
         """Do what the runner asks, and tell which boxes ended, until the runner is gone."""
         self._poll.register(self._channel, select.POLLIN)
         while True:
             for fd, _events in self._poll.poll():
-                if fd in self._boxes:
+                if fd in self._living:
                     self._reap(fd)
+                elif fd in self._dying:
+                    self._bury(fd)
                 elif not self._answer():
                     return
 
@@ -54,21 +57,34 @@ class Zygote:
     def _make(self, number: int, plan: BoxPlan, channel: socket.socket) -> None:
         step = Step()
         try:
-            child = self._level.fork(channel, plan, step)
+            box = self._level.fork(channel, plan, step)
         except OSError as error:
             say(self._channel.fileno(), f"failed {number} {step.failed(error)}")
             return
-        self._boxes[child.pidfd] = (number, child.pid)
-        self._poll.register(child.pidfd, select.POLLIN)
-        socket.send_fds(self._channel, [f"made {number} {child.pid}".encode()], [child.pidfd])
+        main = os.pidfd_open(box.main)
+        self._living[main] = (number, box)
+        self._poll.register(main, select.POLLIN)
+        socket.send_fds(self._channel, [f"made {number}".encode()], [box.first, main])
 
-    def _reap(self, pidfd: int) -> None:
-        number, pid = self._boxes.pop(pidfd)
+    def _reap(self, main: int) -> None:
+        number, box = self._living.pop(main)
+        self._forget(main)
+        _pid, status, used = os.wait4(box.main, 0)
+        code = os.waitstatus_to_exitcode(status)
+        # Told before the rest is dead: that takes longer than many a job.
+        say(self._channel.fileno(), f"exited {number} {code} {used.ru_utime + used.ru_stime} {used.ru_maxrss * 1024}")
+        kill(box.first)
+        self._dying[box.first] = number
+        self._poll.register(box.first, select.POLLIN)
+
+    def _bury(self, first: int) -> None:
+        number = self._dying.pop(first)
+        self._forget(first)
+        say(self._channel.fileno(), f"dead {number}")
+
+    def _forget(self, pidfd: int) -> None:
         self._poll.unregister(pidfd)
         os.close(pidfd)
-        _pid, status, used = os.wait4(pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        say(self._channel.fileno(), f"ended {number} {code} {used.ru_utime + used.ru_stime} {used.ru_maxrss * 1024}")
 
 
 def main() -> None:
@@ -81,7 +97,8 @@ def main() -> None:
     plan = ZygotePlan(*heard[0])
     for name in plan.preload:
         import_module(name)
-    level, step = _level(plan), Step()
+    level: Level = Strict(plan) if plan.level == STRICT else Restricted(plan)
+    step = Step()
     try:
         level.enter(step)
     except OSError as error:
@@ -93,7 +110,3 @@ def main() -> None:
     gc.freeze()
     say(channel.fileno(), f"ready {step}")
     Zygote(channel, level).serve()
-
-
-def _level(plan: ZygotePlan) -> Level:
-    return Strict(plan) if plan.level == STRICT else Restricted(plan)
