@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -517,3 +518,49 @@ TestGatherOnce = GatherOnce.TestCase
 TestGatherOnce.settings = settings(
     max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("block", range(4))
+def test_tasks_that_live_wildly_end_once(block: int) -> None:
+    """The same life with dice that do not lean towards small numbers, as the search for small examples does."""
+    for seed in range(40 * block, 40 * (block + 1)):
+        dice = random.Random(seed)
+        life = GatherOnce()
+        chunks, elements, least = (dice.randint(1, 9) for _ in range(3))
+        life.submit(
+            elements=elements,
+            chunks=chunks,
+            least=least if dice.random() < 0.5 else 0,
+            attempts=dice.randint(1, 3),
+            seed=seed,
+            reduces=dice.random() < 0.7,
+        )
+        for _ in range(20):
+            _happen(life, dice)
+            life.counts_are_true()
+        life.teardown()
+
+
+def _happen(life: GatherOnce, dice: random.Random) -> None:
+    """Something happens: mostly messages and runs, now and then what is rare."""
+
+    def number() -> int:
+        return dice.randrange(1000)
+
+    def fuse() -> int | None:
+        return dice.randrange(10) if dice.random() < 0.4 else None
+
+    happenings: dict[Callable[[], None], int] = {
+        lambda: life.a_dispatcher_handles_a_message(number(), dice.randrange(2), fuse()): 8,
+        lambda: life.two_dispatchers_race(number(), number(), (fuse(), fuse())): 4,
+        lambda: life.a_runner_starts_a_chunk(number()): 6,
+        lambda: life.a_runner_ends_a_chunk(number(), dice.choice(ENDS), dice.randint(1, 2)): 3,
+        lambda: life.a_runner_ends_a_chunk(number(), Outcome.SUCCEEDED, dice.randint(1, 2)): 5,
+        lambda: life.a_runner_dies(number()): 2,
+        lambda: life.time_passes_and_timers_fire(dice.randint(1, 60), dice.randrange(2), fuse()): 3,
+        life.both_fire_timers: 1,
+        life.a_client_retries: 2,
+        lambda: life.a_client_cancels(dice.randrange(3)): 1,
+    }
+    dice.choices([*happenings], [*happenings.values()])[0]()
