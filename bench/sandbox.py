@@ -126,7 +126,8 @@ def _warm_python() -> Iterator[Callable[[], object]]:
     """What has a small, warm interpreter fork a child that exits, and wait for it."""
     command = (PYTHON, "-s", "-c", FORKS)
     with subprocess.Popen(command, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as python:
-        assert python.stdin and python.stdout
+        assert python.stdin
+        assert python.stdout
         write, read = python.stdin.write, python.stdout.read
         yield lambda: (write(b"1"), read(1))
         python.stdin.close()
