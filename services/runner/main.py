@@ -47,7 +47,7 @@ class RunnerService:
 @asynccontextmanager
 async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[RunnerService]:
     """Run a runner; leaving the context lets running chunks finish, and hands back the rest."""
-    async with open_sandbox(_sandbox_plan(settings)) as box:
+    async with open_sandbox(sandbox_plan(settings)) as box:
         log.info("sandbox.ready", isolation=box.isolation, steps=box.steps, metering=box.metering)
         async with _serve_in(settings, broker, box) as service:
             yield service
@@ -84,7 +84,7 @@ async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> Async
         yield RunnerService(address)
 
 
-def _sandbox_plan(settings: RunnerSettings) -> SandboxPlan:
+def sandbox_plan(settings: RunnerSettings) -> SandboxPlan:
     return SandboxPlan(
         level=settings.runner_isolation,
         uid=settings.runner_sandbox_uid,

@@ -85,6 +85,15 @@ class BoxCgroupV1:
             write(f"{self._memory}/memory.swappiness", "0")
         self._left_bytes = int(read(f"{self._memory}/memory.usage_in_bytes"))
         self._before = self._counted()
+        self.entries: tuple[int, ...] = tuple(
+            os.open(f"{d}/tasks", os.O_WRONLY) for d in dict.fromkeys(directories.values())
+        )
+
+    def joined(self) -> None:
+        """Close the entries."""
+        for entry in self.entries:
+            os.close(entry)
+        self.entries = ()
 
     def add(self, pid: int) -> None:
         """Put the process in each hierarchy's group."""
@@ -129,6 +138,7 @@ class BoxCgroupV1:
 
     def remove(self) -> None:
         """Give the group back, after its processes died."""
+        self.joined()
         if self._give_back:
             self._forget_oom()
             self._give_back()

@@ -80,6 +80,13 @@ class BoxCgroupV2:
             write(f"{group}/memory.oom.group", "1")
         self._peak = PeakMemory(group) if "memory.current" in files else None
         self._cpu_before, self._ooms_before = self._cpu_seconds(), self._oom_kills()
+        self.entries: tuple[int, ...] = (os.open(f"{group}/cgroup.procs", os.O_WRONLY),)
+
+    def joined(self) -> None:
+        """Close the entry."""
+        for entry in self.entries:
+            os.close(entry)
+        self.entries = ()
 
     def add(self, pid: int) -> None:
         """Put the process in."""
@@ -114,6 +121,7 @@ class BoxCgroupV2:
 
     def remove(self) -> None:
         """Give the group back, after its processes died."""
+        self.joined()
         if self._peak:
             self._peak.close()
         if self._give_back:

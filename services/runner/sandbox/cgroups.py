@@ -36,6 +36,15 @@ class BoxCgroup(Protocol):
         """Put the process in, before it runs or forks anything that is to be counted; ProcessLookupError if it died."""
         ...
 
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """Descriptors into which a process writes "0" to join."""
+        ...
+
+    def joined(self) -> None:
+        """The entries are needed no more."""
+        ...
+
     def limit(self, memory_bytes: int, processes: int) -> None:
         """Limit memory, swap included, and processes and threads together; OSError where memory in use exceeds it."""
         ...

@@ -41,17 +41,9 @@ class Meters:
             return f"no cgroups ({self._cgroups.reason}): memory and CPU time are looked at now and then"
         return f"cgroups of version {self._cgroups.version}: {', '.join(sorted(self._cgroups.controllers))}"
 
-    def attach(self, box: LivingBox) -> "Meter":
-        """A meter for the box, before it has a job; ProcessLookupError if it is dead."""
-        if isinstance(self._cgroups, NoCgroups):
-            return Meter(box, None, self._watch)
-        cgroup = self._cgroups.make()
-        try:
-            cgroup.add(box.main_pid)
-        except OSError:
-            cgroup.remove()
-            raise
-        return Meter(box, cgroup, self._watch)
+    def make(self) -> "Meter":
+        """A meter for a box that is still to be made."""
+        return Meter(None if isinstance(self._cgroups, NoCgroups) else self._cgroups.make(), self._watch)
 
     def close(self) -> None:
         """Remove whatever there is of cgroups; after the last box."""
@@ -62,12 +54,23 @@ class Meters:
 class Meter:
     """The meter of one box."""
 
-    def __init__(self, box: LivingBox, cgroup: BoxCgroup | None, watch: UsageWatch) -> None:
-        self._box = box
+    def __init__(self, cgroup: BoxCgroup | None, watch: UsageWatch) -> None:
+        self._box: LivingBox | None = None
         self._cgroup = cgroup
         self._watch = watch
         self._tree: ProcessTree | None = None
         self._watched: Watched | None = None
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """Where the box's process joins its cgroups."""
+        return self._cgroup.entries if self._cgroup else ()
+
+    def hold(self, box: LivingBox) -> None:
+        """The box is made, and has joined."""
+        self._box = box
+        if self._cgroup:
+            self._cgroup.joined()
 
     def start(self, limits: BoxLimits, exceeded: Callable[[Limit], None]) -> None:
         """Hold the box to its limits from now on; `exceeded` is told when one has to be enforced by a kill."""
@@ -77,6 +80,7 @@ class Meter:
             self._cgroup.on_oom(lambda: exceeded(Limit.MEMORY_BYTES))
             sample = self._sample_cgroup
         else:
+            assert self._box
             self._tree = ProcessTree(self._box.main_pid, self._box.pidfd, limits.memory_bytes)
             sample = self._tree.sample
         self._watched = self._watch.watch(sample, wanted, exceeded)

@@ -81,14 +81,14 @@ class ReadyBoxes:
             log.warning("box.not_made", error=str(error))  # the job that wants one says so in its result
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
-        box = await next(self._turns).make(plan)
+        meter = self._meters.make()
         try:
-            return box, self._meters.attach(box)
-        except OSError as error:
-            box.kill()
-            await box.dead
-            box.close()
-            raise ZygoteGoneError(f"a cgroup for the box: {error.strerror}") from error
+            box = await next(self._turns).make(plan, meter.entries)
+        except BaseException:
+            meter.close()
+            raise
+        meter.hold(box)
+        return box, meter
 
     async def _discard(self) -> None:
         old, self._ready = self._ready, deque()

@@ -73,14 +73,14 @@ class ZygoteProcess:
         self._loop.add_reader(channel, self._hear)
         self.gone = self._loop.create_task(self._until_gone())
 
-    async def make(self, plan: BoxPlan) -> LivingBox:
-        """A new box, whose walls may still be going up; ZygoteGoneError if there is none."""
+    async def make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
+        """A new box, in the cgroups that `entries` lead to, with walls still going up; ZygoteGoneError if none."""
         number = next(self._numbers)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         answer = self._asked[number] = self._loop.create_future()
         try:
             with theirs:
-                tell(self._channel, (number, *plan), (theirs.fileno(),))
+                tell(self._channel, (number, *plan), (theirs.fileno(), *entries))
             async with asyncio.timeout(ANSWER_SECONDS):
                 pidfd, main_pid = await answer
         except (TimeoutError, OSError) as error:

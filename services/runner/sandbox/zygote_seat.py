@@ -34,11 +34,11 @@ class ZygoteSeat:
         self._zygote = await start_zygote(self._interpreter, self._plan)
         return await self._zygote.ready
 
-    async def make(self, plan: BoxPlan) -> LivingBox:
+    async def make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
         """A box whose walls stand; ZygoteGoneError, with the reason, if none can be made."""
         for last in range(TRIES):
             try:
-                box = await (await self._living()).make(plan)
+                box = await (await self._living()).make(plan, entries)
                 break
             except ZygoteGoneError as error:
                 log.warning("zygote.failed", error=str(error))

@@ -6,12 +6,11 @@ numbers of its container are there to be looked at.
 """
 
 import os
-import socket
 
 from services.runner.sandbox.inside import landlock, seccomp
 from services.runner.sandbox.inside.box import be_box
 from services.runner.sandbox.inside.kernel import forbid_new_privileges
-from services.runner.sandbox.inside.level import MadeBox
+from services.runner.sandbox.inside.level import MadeBox, Ways
 from services.runner.sandbox.inside.namespaces import become
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import (
@@ -52,16 +51,18 @@ class Restricted:
         limit_core()
         os.umask(0o022)
 
-    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
+    def fork(self, ways: Ways, plan: BoxPlan, step: Step) -> MadeBox:
         """A new box, which is one process; in that process itself this does not return."""
         step.take("a process")
         pid = os.fork()
         if pid == 0:
-            be_box(channel, step, lambda: self._close_walls(channel, plan), self._confine)
+            be_box(ways.channel, step, lambda: self._close_walls(ways, plan, step), self._confine)
         return MadeBox(pid, os.pidfd_open(pid))
 
-    def _close_walls(self, channel: socket.socket, plan: BoxPlan) -> None:
-        close_all_but(0, 1, 2, channel.fileno())
+    def _close_walls(self, ways: Ways, plan: BoxPlan, step: Step) -> None:
+        step.take("its cgroups")
+        ways.join_cgroups()
+        close_all_but(0, 1, 2, ways.channel.fileno())
         limit(0, plan.limits)
         die_with_parent()
 

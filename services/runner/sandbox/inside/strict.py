@@ -14,7 +14,7 @@ from services.runner.sandbox.inside import landlock, seccomp
 from services.runner.sandbox.inside.box import be_box
 from services.runner.sandbox.inside.firsts import Firsts
 from services.runner.sandbox.inside.kernel import forbid_new_privileges, syscall
-from services.runner.sandbox.inside.level import MadeBox
+from services.runner.sandbox.inside.level import MadeBox, Ways
 from services.runner.sandbox.inside.mounts import bind, mount_tmpfs, unmount
 from services.runner.sandbox.inside.namespaces import (
     JOINED,
@@ -87,7 +87,7 @@ class Strict:
         self._mounts = os.open("self/ns/mnt", os.O_RDONLY, dir_fd=self._proc)
         self._numbers = os.open("self/ns/pid", os.O_RDONLY, dir_fd=self._proc)
 
-    def fork(self, channel: socket.socket, plan: BoxPlan, step: Step) -> MadeBox:
+    def fork(self, ways: Ways, plan: BoxPlan, step: Step) -> MadeBox:
         """A new box; in its own processes this does not return."""
         step.take("a private file system")
         syscall(NUMBERS["unshare"], NEWNS)
@@ -98,11 +98,11 @@ class Strict:
                 rules.allow("/", landlock.READ | landlock.EXECUTE)
                 for where in (WORK, TMP, SHM):
                     rules.allow(where, landlock.READ_WRITE | landlock.EXECUTE)
-                return self._fork(channel, plan, rules, step)
+                return self._fork(ways, plan, rules, step)
         finally:
             join(self._mounts, NEWNS)
 
-    def _fork(self, channel: socket.socket, plan: BoxPlan, rules: landlock.Ruleset, step: Step) -> MadeBox:
+    def _fork(self, ways: Ways, plan: BoxPlan, rules: landlock.Ruleset, step: Step) -> MadeBox:
         step.take("namespaces of the box")
         first = self._firsts.make()
         try:
@@ -114,7 +114,7 @@ class Strict:
             join(first, NEWPID)
             main = os.fork()
             if main == 0:
-                be_box(channel, step, lambda: self._close_walls(channel, first, rules, step), _confined_already)
+                be_box(ways.channel, step, lambda: self._close_walls(ways, first, rules, step), _confined_already)
             join(self._numbers, NEWPID)
             limit(main, plan.limits)
         except OSError:
@@ -122,10 +122,12 @@ class Strict:
             raise
         return MadeBox(main, first)
 
-    def _close_walls(self, channel: socket.socket, first: int, rules: landlock.Ruleset, step: Step) -> None:
-        join(first, JOINED)
-        close_all_but(0, 1, 2, *sorted((channel.fileno(), rules.fd)))
+    def _close_walls(self, ways: Ways, first: int, rules: landlock.Ruleset, step: Step) -> None:
+        step.take("its cgroups")
+        ways.join_cgroups()
         step.take("no capabilities")
+        join(first, JOINED)
+        close_all_but(0, 1, 2, *sorted((ways.channel.fileno(), rules.fd)))
         drop_capabilities()
         hide_memory()
         die_with_parent()

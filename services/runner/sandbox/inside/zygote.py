@@ -11,7 +11,7 @@ import socket
 import sys
 from importlib import import_module
 
-from services.runner.sandbox.inside.level import Level, MadeBox
+from services.runner.sandbox.inside.level import Level, MadeBox, Ways
 from services.runner.sandbox.inside.plan import STRICT, BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.privileges import die_with_parent, kill
 from services.runner.sandbox.inside.restricted import Restricted
@@ -49,15 +49,17 @@ class Zygote:
         heard = hear(self._channel)
         if heard is None:
             return False
-        (number, *plan), (descriptor,) = heard
+        (number, *plan), (descriptor, *entries) = heard
         with socket.socket(fileno=descriptor) as channel:
-            self._make(number, BoxPlan(*plan), channel)
+            self._make(number, BoxPlan(*plan), Ways(channel, entries))
+        for entry in entries:
+            os.close(entry)
         return True
 
-    def _make(self, number: int, plan: BoxPlan, channel: socket.socket) -> None:
+    def _make(self, number: int, plan: BoxPlan, ways: Ways) -> None:
         step = Step()
         try:
-            box = self._level.fork(channel, plan, step)
+            box = self._level.fork(ways, plan, step)
         except OSError as error:
             say(self._channel.fileno(), f"failed {number} {step.failed(error)}")
             return
