@@ -197,6 +197,19 @@ async def test_of_two_attempts_one_that_fails_leaves_it_to_the_other(store: Stor
     assert (await record_of(store, task_id)).chunks_succeeded == 1
 
 
+async def test_a_number_that_a_dead_second_attempt_had_is_never_given_again(store: Store) -> None:
+    task_id = await split(store, 1)
+    await store.start_chunk(task_id, 0, 1, "r", NOW)
+    await store.duplicate_stragglers(task_id, NOW + timedelta(seconds=9), RULES.seconds_until_straggling, again=False)
+    assert (await end(store, task_id, 0, Outcome.LOST, attempt=2)).emit == ()
+    replaced = await end(store, task_id, 0, Outcome.FAILED, attempt=2)
+    assert not replaced.kept
+    retried = replace(RULES, max_lost=9)
+    lost = Ending(message=ended(task_id, 0, 1, Outcome.LOST), at=NOW)
+    assert [chunk.attempt for chunk in (await store.record_ending(lost, retried.advance)).emit] == [3]
+    assert not (await end(store, task_id, 0, attempt=2)).kept
+
+
 async def test_only_what_has_not_started_expires(store: Store) -> None:
     at = NOW + timedelta(hours=1)
     late, running = await accepted(store, deadline=at), await accepted(store, deadline=at)
