@@ -1,6 +1,7 @@
 """What a submitted task must be like: turns a Task of the API into a TaskSpec, or says every field that is wrong.
 
 Pure: no I/O. A field that is laid out but not honoured yet is refused with UNIMPLEMENTED, never ignored.
+What `split`, `retry` and the instants must be like has files of its own.
 """
 
 import re
@@ -11,10 +12,14 @@ from datetime import datetime
 
 import grpc
 
+from services.ingest.code_rules import code_of, code_violations
+from services.ingest.instant_rules import deadline_of, instant_violations, not_before_of
+from services.ingest.retry_rules import retry_of, retry_violations
+from services.ingest.split_rules import input_sizes, split_of, split_violations
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import RefusalError, Violation, invalid
 from taskandgo.task import Limits, TaskSpec
-from taskandgo.words import LANGUAGES, Priority, Strategy
+from taskandgo.words import Priority, Strategy
 
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 POOL = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -25,7 +30,6 @@ MAX_LABELS, MAX_LABEL_VALUE, MAX_ENV, MAX_ENV_BYTES = 32, 256, 64, 32 * 1024
 SHOWN = 40
 
 PRIORITIES = {priority.word: priority for priority in Priority}
-NOT_HONOURED = ("split", "retry", "not_before", "deadline")
 NOT_HONOURED_LIMITS = ("cpu_time", "memory_bytes", "processes", "open_files", "disk_bytes", "output_bytes")
 
 
@@ -36,53 +40,59 @@ class TaskRules:
     default_strategy: Strategy
     max_data_bytes: int
     max_timeout_seconds: float
+    max_chunks: int
 
     def spec(self, task: api.Task, now: datetime) -> TaskSpec:
         """The task as it will be kept; RefusalError names every field that is wrong."""
-        if violations := tuple(self._violations(task)):
+        if violations := tuple(self._violations(task, now)):
             raise invalid(*violations)
         _refuse_not_honoured(task)
-        language, code = task.data.split(":", 1)
+        code = code_of(task.data)
         return TaskSpec(
             task_id=task.task_id or f"task-{uuid.uuid4().hex}",
             priority=PRIORITIES[task.priority or "normal"],
-            language=language,
-            code=code,
+            language=code.language,
+            code=code.code,
             queued_at=now,
-            strategy=Strategy(task.strategy or self.default_strategy),
+            strategy=self._strategy(task),
             pool=task.pool or "default",
             labels=dict(task.labels),
             env=dict(task.env),
             stdin=task.stdin,
             limits=Limits(timeout_seconds=_timeout(task)),
+            split=split_of(task.split) if task.HasField("split") else None,
+            retry=retry_of(task.retry),
+            not_before=not_before_of(task, now),
+            deadline=deadline_of(task),
         )
 
-    def _violations(self, task: api.Task) -> Iterator[Violation]:
+    def _strategy(self, task: api.Task) -> Strategy:
+        if task.HasField("split"):
+            return Strategy.SPLIT
+        return Strategy(task.strategy or self.default_strategy)
+
+    def _violations(self, task: api.Task, now: datetime) -> Iterator[Violation]:
         yield from _names(task)
-        yield from self._data(task)
+        yield from self._size(task)
+        yield from code_violations("task.data", task.data)
         yield from _labels(task)
         yield from _env(task)
         if task.limits.HasField("timeout"):
             yield from self._timeout(task.limits.timeout.ToNanoseconds() / 1e9)
+        if task.HasField("split"):
+            yield from split_violations(task, self.max_chunks)
+        if task.HasField("retry"):
+            yield from retry_violations(task.retry)
+        yield from instant_violations(task, now)
 
-    def _data(self, task: api.Task) -> Iterator[Violation]:
-        supported = ", ".join(f"{name}:" for name in LANGUAGES)
-        language, colon, code = task.data.partition(":")
-        size = len(task.data.encode()) + len(task.stdin)
-        if size > self.max_data_bytes:
-            yield Violation("task.data", f"is {size} bytes with stdin; at most {self.max_data_bytes} are allowed")
-        elif not task.data:
-            yield Violation("task.data", f"is empty; give the code behind a language prefix, one of {supported}")
-        elif not colon or language not in LANGUAGES:
-            start = task.data[:20]
-            yield Violation(
-                "task.data",
-                f"begins with {start!r}; it needs a language prefix, one of {supported} as in python:print(1)",
-            )
-        elif not code.strip():
-            yield Violation("task.data", f"has no code behind the prefix {language}:")
-        if "\0" in task.data:
-            yield Violation("task.data", "has a NUL character; code is text without NUL")
+    def _size(self, task: api.Task) -> Iterator[Violation]:
+        sizes = {"task.data": len(task.data.encode()), "task.stdin": len(task.stdin)}
+        if task.HasField("split"):
+            sizes |= input_sizes(task.split)
+        if (total := sum(sizes.values())) > self.max_data_bytes:
+            largest = max(sizes, key=sizes.__getitem__)
+            allowed = f"at most {self.max_data_bytes} are allowed for code and input together"
+            yield Violation(largest, f"is {sizes[largest]} bytes of {total} in all; {allowed}")
 
     def _timeout(self, seconds: float) -> Iterator[Violation]:
         if not 0 <= seconds <= self.max_timeout_seconds:
@@ -131,8 +141,7 @@ def _env(task: api.Task) -> Iterator[Violation]:
 
 
 def _refuse_not_honoured(task: api.Task) -> None:
-    names = [f"task.{name}" for name in NOT_HONOURED if task.HasField(name)]  # type: ignore[arg-type]
-    names += [
+    names = [
         f"task.limits.{name}"
         for name in NOT_HONOURED_LIMITS
         if name in {field.name for field, _ in task.limits.ListFields()}

@@ -4,7 +4,8 @@ isort:skip_file
 The public API of TaskAndGo. The comments in this file are its reference documentation.
 
 Errors are gRPC statuses with details: INVALID_ARGUMENT carries google.rpc.BadRequest (one violation
-a field, by its path in the request), UNAVAILABLE and RESOURCE_EXHAUSTED carry google.rpc.RetryInfo.
+a field, by its path in the request), UNAVAILABLE and RESOURCE_EXHAUSTED (too many tasks are queued, in
+all or of the tenant that the label `tenant` names) carry google.rpc.RetryInfo.
 A field that this server does not honour yet is refused with UNIMPLEMENTED, never ignored.
 """
 
@@ -234,10 +235,13 @@ class Task(_message.Message):
     letter. Empty: "default".
     """
     stdin: _builtins.bytes
-    """What the code reads on standard input, as bytes; counts toward the size limit of `data`."""
+    """What the code reads on standard input, as bytes; counts toward the size limit of `data`, as all input
+    does. Every chunk of a split by range or by nothing reads all of it; with lines or items it must be
+    empty, since a chunk's stdin is its share of those.
+    """
     @_builtins.property
     def split(self) -> Global___Split:
-        """How the work is cut, for strategy split. Not honoured yet: UNIMPLEMENTED."""
+        """How the work is cut; refused together with strategy batch."""
 
     @_builtins.property
     def limits(self) -> Global___Limits:
@@ -245,12 +249,13 @@ class Task(_message.Message):
 
     @_builtins.property
     def retry(self) -> Global___Retry:
-        """When and how often an attempt that did not succeed is repeated. Not honoured yet: UNIMPLEMENTED."""
+        """When and how often an attempt that did not succeed is repeated; absent: never."""
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Names to find the task by: at most 32 pairs; keys of 1 to 63 characters out of
-        A-Z a-z 0-9 . _ / -, values of at most 256 characters.
+        A-Z a-z 0-9 . _ / -, values of at most 256 characters. The label `tenant` says whose task it is; a
+        server may bound how many tasks of one tenant are queued.
         """
 
     @_builtins.property
@@ -262,11 +267,13 @@ class Task(_message.Message):
 
     @_builtins.property
     def not_before(self) -> _timestamp_pb2.Timestamp:
-        """The task does not start before this instant. Not honoured yet: UNIMPLEMENTED."""
+        """The task does not start before this instant. One that has passed means now; at most 366 days ahead."""
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """A task that has not started by this instant becomes `expired`. Not honoured yet: UNIMPLEMENTED."""
+        """A task that has not started by this instant becomes `expired`. It must be ahead, and after
+        `not_before`. What has started is not ended by it; `limits.timeout` does that.
+        """
 
     def __init__(
         self,
@@ -310,10 +317,10 @@ class Split(_message.Message):
     chunks: _builtins.int
     """How many chunks, but never more than there are elements to cut; 0 (the default) lets the server
     choose from the free slots: some for each, so that no slot idles while another has a queue. With
-    nothing to cut by, 0 is one chunk.
+    nothing to cut by, 0 is one chunk. At most 100,000 unless the server is set otherwise.
     """
     lines: _builtins.bytes
-    """Text, cut after each line feed; a chunk gets its lines on stdin, byte for byte."""
+    """Text, cut after each line feed; a chunk gets its lines on stdin, byte for byte. At least one line."""
     reduce: _builtins.str
     """Code, with its language prefix, that runs once, as a last chunk, after enough chunks have succeeded
     and the others have ended. Its stdin has one JSON object a line for each chunk that succeeded, in
@@ -321,7 +328,8 @@ class Split(_message.Message):
     UTF-8. Its output is the task's. Empty: the outputs are concatenated in chunk order.
     """
     min_succeeded: _builtins.int
-    """How many chunks must succeed; 0 (the default) means all. The others run to their end all the same,
+    """How many chunks must succeed; 0 (the default) means all. More than there can be chunks is refused;
+    when the server chooses fewer chunks, all of them must succeed. The others run to their end all the same,
     and `result.missing_chunks` names those that did not succeed.
     """
     @_builtins.property
@@ -330,7 +338,7 @@ class Split(_message.Message):
 
     @_builtins.property
     def range(self) -> Global___Range:
-        """Whole numbers; a chunk gets RANGE_START, RANGE_STOP and RANGE_STEP."""
+        """Whole numbers; a chunk gets RANGE_START, RANGE_STOP and RANGE_STEP. At least one number."""
 
     def __init__(
         self,
@@ -361,7 +369,7 @@ class Items(_message.Message):
     JSON_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Each one JSON value as text."""
+        """Each one JSON value as text; at least one. Line breaks between the parts of a value become spaces."""
 
     def __init__(
         self,
@@ -390,19 +398,21 @@ class Range(_message.Message):
     stop: _builtins.int
     """The number that is no longer part of the range."""
     step: _builtins.int
-    """The distance between two numbers; 0 (the default) means 1."""
+    """The distance between two numbers; below 0 the range counts down. 0 is refused; absent means 1."""
     def __init__(
         self,
         *,
         start: _builtins.int = ...,
         stop: _builtins.int = ...,
-        step: _builtins.int = ...,
+        step: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start", "step", b"step", "stop", b"stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "start", b"start", "step", b"step", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
+    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
 
 Global___Range: _TypeAlias = Range  # noqa: Y015
 
@@ -473,11 +483,11 @@ class Retry(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     BACKOFF_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
-    """All attempts together, the first included; 0 (the default) means 1."""
+    """All attempts together, the first included: at most 100; 0 (the default) means 1."""
     @_builtins.property
     def backoff(self) -> _duration_pb2.Duration:
         """The wait before the second attempt; doubled for each one after, up to an hour, and shortened at
-        random by up to a half, so that what failed together does not come back together. Default 1 s.
+        random by up to a half, so that what failed together does not come back together. 0 s to 1 h; absent: 1 s.
         """
 
     def __init__(

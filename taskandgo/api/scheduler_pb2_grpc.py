@@ -132,8 +132,9 @@ class SchedulerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchTask(self, request, context):
-        """Streams the state as it is now, every change of state, and output as it is written; ends after
-        the final state, which carries the result. Output written before the call is in the result alone.
+        """Streams the state as it is now, every change of state, how many chunks have ended and are running
+        (at most once a second), and output as it is written; ends after the final state, which carries the
+        result. Output written before the call is in the result alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,8 +151,9 @@ class SchedulerServicer:
 
     def StreamTasks(self, request_iterator, context):
         """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
-        order they came. The server reads no further while too many answers are outstanding, so that a fast
-        client is slowed down and never refused. Hanging up cancels nothing that was answered.
+        order they came. The server reads no further while too many answers are outstanding, or too many tasks
+        are queued, so that a fast client is slowed down where SubmitTask would refuse it with
+        RESOURCE_EXHAUSTED. Hanging up cancels nothing; what was sent and not answered may have been accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -4,7 +4,8 @@ isort:skip_file
 The public API of TaskAndGo. The comments in this file are its reference documentation.
 
 Errors are gRPC statuses with details: INVALID_ARGUMENT carries google.rpc.BadRequest (one violation
-a field, by its path in the request), UNAVAILABLE and RESOURCE_EXHAUSTED carry google.rpc.RetryInfo.
+a field, by its path in the request), UNAVAILABLE and RESOURCE_EXHAUSTED (too many tasks are queued, in
+all or of the tenant that the label `tenant` names) carry google.rpc.RetryInfo.
 A field that this server does not honour yet is refused with UNIMPLEMENTED, never ignored.
 """
 
@@ -57,8 +58,9 @@ class SchedulerStub:
     ListTasks: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListTasksRequest, _scheduler_pb2.ListTasksResponse]
     """Lists tasks, the newest first, without their code and output."""
     WatchTask: _grpc.UnaryStreamMultiCallable[_scheduler_pb2.WatchTaskRequest, _scheduler_pb2.WatchTaskResponse]
-    """Streams the state as it is now, every change of state, and output as it is written; ends after
-    the final state, which carries the result. Output written before the call is in the result alone.
+    """Streams the state as it is now, every change of state, how many chunks have ended and are running
+    (at most once a second), and output as it is written; ends after the final state, which carries the
+    result. Output written before the call is in the result alone.
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.CancelTaskRequest, _scheduler_pb2.CancelTaskResponse]
     """Cancels a task that has not finished: waiting chunks do not start, running chunks are killed; one that
@@ -67,8 +69,9 @@ class SchedulerStub:
     """
     StreamTasks: _grpc.StreamStreamMultiCallable[_scheduler_pb2.StreamTasksRequest, _scheduler_pb2.StreamTasksResponse]
     """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
-    order they came. The server reads no further while too many answers are outstanding, so that a fast
-    client is slowed down and never refused. Hanging up cancels nothing that was answered.
+    order they came. The server reads no further while too many answers are outstanding, or too many tasks
+    are queued, so that a fast client is slowed down where SubmitTask would refuse it with
+    RESOURCE_EXHAUSTED. Hanging up cancels nothing; what was sent and not answered may have been accepted.
     """
     ListChunks: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListChunksRequest, _scheduler_pb2.ListChunksResponse]
     """Lists the chunks of a task in their order, without output: where each is, how it ended, on which
@@ -103,8 +106,9 @@ class SchedulerAsyncStub(SchedulerStub):
     ListTasks: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListTasksRequest, _scheduler_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Lists tasks, the newest first, without their code and output."""
     WatchTask: _aio.UnaryStreamMultiCallable[_scheduler_pb2.WatchTaskRequest, _scheduler_pb2.WatchTaskResponse]  # type: ignore[assignment]
-    """Streams the state as it is now, every change of state, and output as it is written; ends after
-    the final state, which carries the result. Output written before the call is in the result alone.
+    """Streams the state as it is now, every change of state, how many chunks have ended and are running
+    (at most once a second), and output as it is written; ends after the final state, which carries the
+    result. Output written before the call is in the result alone.
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.CancelTaskRequest, _scheduler_pb2.CancelTaskResponse]  # type: ignore[assignment]
     """Cancels a task that has not finished: waiting chunks do not start, running chunks are killed; one that
@@ -113,8 +117,9 @@ class SchedulerAsyncStub(SchedulerStub):
     """
     StreamTasks: _aio.StreamStreamMultiCallable[_scheduler_pb2.StreamTasksRequest, _scheduler_pb2.StreamTasksResponse]  # type: ignore[assignment]
     """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
-    order they came. The server reads no further while too many answers are outstanding, so that a fast
-    client is slowed down and never refused. Hanging up cancels nothing that was answered.
+    order they came. The server reads no further while too many answers are outstanding, or too many tasks
+    are queued, so that a fast client is slowed down where SubmitTask would refuse it with
+    RESOURCE_EXHAUSTED. Hanging up cancels nothing; what was sent and not answered may have been accepted.
     """
     ListChunks: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListChunksRequest, _scheduler_pb2.ListChunksResponse]  # type: ignore[assignment]
     """Lists the chunks of a task in their order, without output: where each is, how it ended, on which
@@ -182,8 +187,9 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
         request: _scheduler_pb2.WatchTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.WatchTaskResponse], _abc.AsyncIterator[_scheduler_pb2.WatchTaskResponse]]:
-        """Streams the state as it is now, every change of state, and output as it is written; ends after
-        the final state, which carries the result. Output written before the call is in the result alone.
+        """Streams the state as it is now, every change of state, how many chunks have ended and are running
+        (at most once a second), and output as it is written; ends after the final state, which carries the
+        result. Output written before the call is in the result alone.
         """
 
     @_abc_1.abstractmethod
@@ -204,8 +210,9 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.StreamTasksResponse], _abc.AsyncIterator[_scheduler_pb2.StreamTasksResponse]]:
         """Accepts tasks for as long as the client sends them, and answers for each as SubmitTasks does, in the
-        order they came. The server reads no further while too many answers are outstanding, so that a fast
-        client is slowed down and never refused. Hanging up cancels nothing that was answered.
+        order they came. The server reads no further while too many answers are outstanding, or too many tasks
+        are queued, so that a fast client is slowed down where SubmitTask would refuse it with
+        RESOURCE_EXHAUSTED. Hanging up cancels nothing; what was sent and not answered may have been accepted.
         """
 
     @_abc_1.abstractmethod

@@ -6,6 +6,7 @@ import uuid
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -47,6 +48,12 @@ def fields(error: grpc.RpcError) -> list[str]:
         (api.Task(data="python:print('\0')"), "task.data", "NUL"),
         (api.Task(data=GOOD, env={"LD_PRELOAD": "x"}), "task.env", "LD_PRELOAD"),
         (api.Task(data=GOOD, pool="No Pool"), "task.pool", "a-z"),
+        (api.Task(data=GOOD, strategy="batch", split=api.Split()), "task.strategy", "leave one of them out"),
+        (api.Task(data=GOOD, split=api.Split(chunks=2**32 - 1)), "task.split.chunks", "at most"),
+        (api.Task(data=GOOD, split=api.Split(range=api.Range(stop=9, step=0))), "task.split.range.step", "is 0"),
+        (api.Task(data=GOOD, retry=api.Retry(max_attempts=-1)), "task.retry.max_attempts", "1 to 100"),
+        (api.Task(data=GOOD, deadline=Timestamp(seconds=1)), "task.deadline", "has passed"),
+        (api.Task(data=GOOD, not_before=Timestamp(seconds=2**33)), "task.not_before", "366 days"),
     ],
 )
 def test_bad_field_is_named_with_what_is_allowed(
@@ -95,10 +102,10 @@ def test_a_state_that_there_is_not_is_refused(client: api_grpc.SchedulerStub) ->
 
 
 def test_what_is_not_honoured_yet_is_refused(client: api_grpc.SchedulerStub) -> None:
-    error = refused(client, api.Task(data=GOOD, retry=api.Retry(max_attempts=3)))
+    error = refused(client, api.Task(data=GOOD, limits=api.Limits(disk_bytes=1)))
 
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "task.retry" in error.details()
+    assert "task.limits.disk_bytes" in error.details()
 
 
 def test_same_id_same_content_succeeds_again_and_other_content_does_not(client: api_grpc.SchedulerStub) -> None:

@@ -11,7 +11,7 @@ from taskandgo.rpc.refusal import RefusalError
 from taskandgo.words import Priority, Strategy
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-RULES = TaskRules(Strategy.SPLIT, max_data_bytes=1000, max_timeout_seconds=10)
+RULES = TaskRules(Strategy.SPLIT, max_data_bytes=1000, max_timeout_seconds=10, max_chunks=50)
 
 
 def test_what_is_left_out_takes_its_default() -> None:
@@ -40,8 +40,6 @@ def test_every_wrong_field_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        api.Task(split=api.Split()),
-        api.Task(retry=api.Retry()),
         api.Task(limits=api.Limits(memory_bytes=1)),
         api.Task(limits=api.Limits(processes=1)),
     ],
