@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from services.ingest.announce_task import Announcer
 from services.ingest.cancel_task import CancelTask
 from services.ingest.get_task import GetTask
+from services.ingest.list_chunks import ListChunks
 from services.ingest.list_tasks import ListTasks
-from services.ingest.metrics import IngestMetrics
+from services.ingest.retry_task import RetryTask
 from services.ingest.run_task import RunTask
+from services.ingest.stream_tasks import StreamTasks
 from services.ingest.submit_task import SubmitTask
 from services.ingest.submit_tasks import SubmitTasks
-from services.ingest.task_rules import TaskRules
 from services.ingest.watch_task import WatchTask
 from services.ingest.watchers import Watchers
 from taskandgo.clock import Clock
@@ -23,25 +24,28 @@ class Calls:
 
     submit_task: SubmitTask
     submit_tasks: SubmitTasks
+    stream_tasks: StreamTasks
     run_task: RunTask
     get_task: GetTask
     list_tasks: ListTasks
     watch_task: WatchTask
     cancel_task: CancelTask
+    list_chunks: ListChunks
+    retry_task: RetryTask
 
 
-def make_calls(  # noqa: PLR0913, PLR0917 - every part that a use case needs
-    rules: TaskRules, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock, metrics: IngestMetrics
-) -> Calls:
+def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock) -> Calls:
     """Put the use cases together."""
-    submit_task = SubmitTask(rules, store, announcer, clock, metrics)
     watch_task = WatchTask(store, watchers)
     return Calls(
         submit_task=submit_task,
         submit_tasks=SubmitTasks(submit_task),
+        stream_tasks=StreamTasks(submit_task),
         run_task=RunTask(submit_task, watch_task),
         get_task=GetTask(store),
         list_tasks=ListTasks(store),
         watch_task=watch_task,
         cancel_task=CancelTask(store, announcer, clock),
+        list_chunks=ListChunks(store),
+        retry_task=RetryTask(store, announcer, clock),
     )

@@ -1,7 +1,7 @@
 """The HTTP form of the API: the same use cases, in protobuf's own JSON; any content type, as `curl -d` sends it."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf import json_format
@@ -21,10 +21,13 @@ HTTP_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
 }
+#: What a query may have more than once, in people's words.
+REPEATED = {"label", "state", "outcome"}
 
 Parsed = TypeVar("Parsed", bound=Message)
 Endpoint = Callable[[Request], Awaitable[Message]]
@@ -39,14 +42,11 @@ def api_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
     async def submit_tasks(request: Request) -> Message:
         return await calls.submit_tasks(_parse(await _body(request), api.SubmitTasksRequest()))
 
-    async def get_task(request: Request) -> Message:
-        return await calls.get_task(request.path_params["task_id"])
-
     async def list_tasks(request: Request) -> Message:
         return await calls.list_tasks(_list_request(request))
 
-    async def cancel_task(request: Request) -> Message:
-        return await calls.cancel_task(request.path_params["task_id"])
+    async def list_chunks(request: Request) -> Message:
+        return await calls.list_chunks(_chunks_request(request))
 
     def route(path: str, method: str, call: str, endpoint: Endpoint) -> Route:
         return Route(path, _answering(endpoint, metrics, call), methods=[method])
@@ -55,9 +55,18 @@ def api_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
         route("/submit-task", "POST", "SubmitTask", submit_task),
         route("/submit-tasks", "POST", "SubmitTasks", submit_tasks),
         route("/tasks", "GET", "ListTasks", list_tasks),
-        route("/tasks/{task_id}", "GET", "GetTask", get_task),
-        route("/tasks/{task_id}/cancel", "POST", "CancelTask", cancel_task),
+        route("/tasks/{task_id}", "GET", "GetTask", _by_id(calls.get_task)),
+        route("/tasks/{task_id}/cancel", "POST", "CancelTask", _by_id(calls.cancel_task)),
+        route("/tasks/{task_id}/chunks", "GET", "ListChunks", list_chunks),
+        route("/tasks/{task_id}/retry", "POST", "RetryTask", _by_id(calls.retry_task)),
     ]
+
+
+def _by_id(call: Callable[[str], Awaitable[Message]]) -> Endpoint:
+    async def of_task(request: Request) -> Message:
+        return await call(request.path_params["task_id"])
+
+    return of_task
 
 
 def _answering(endpoint: Endpoint, metrics: IngestMetrics, call: str) -> Callable[[Request], Awaitable[Response]]:
@@ -110,13 +119,29 @@ def _parse(text: str, into: Parsed) -> Parsed:
 
 
 def _list_request(request: Request) -> api.ListTasksRequest:
-    wanted = dict(request.query_params)
     labels = dict(_label(pair) for pair in request.query_params.getlist("label"))
-    wanted.pop("label", None)
-    states = [f"TASK_STATE_{word.upper()}" for word in request.query_params.getlist("state")]
-    wanted.pop("state", None)
+    states = _words(request, "state", "TASK_STATE")
+    return _parse_query(request, {"states": states, "labels": labels}, api.ListTasksRequest())
+
+
+def _chunks_request(request: Request) -> api.ListChunksRequest:
+    known = {
+        "task_id": request.path_params["task_id"],
+        "states": _words(request, "state", "CHUNK_STATE"),
+        "outcomes": _words(request, "outcome", "OUTCOME"),
+    }
+    return _parse_query(request, known, api.ListChunksRequest())
+
+
+def _words(request: Request, name: str, prefix: str) -> list[str]:
+    return [f"{prefix}_{word.upper()}" for word in request.query_params.getlist(name)]
+
+
+def _parse_query(request: Request, known: dict[str, Any], into: Parsed) -> Parsed:
+    """The query as a request: `known` is made of its repeated parts, the others are the fields' own names."""
+    plain = {name: value for name, value in request.query_params.items() if name not in REPEATED}
     try:
-        return json_format.ParseDict({**wanted, "states": states, "labels": labels}, api.ListTasksRequest())
+        return json_format.ParseDict({**plain, **known}, into)
     except json_format.ParseError as error:
         raise invalid(Violation("query", str(error))) from error
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import structlog
 from starlette.applications import Starlette
 
+from services.ingest.admission import Admission
 from services.ingest.announce_task import Announcer
 from services.ingest.calls import Calls, make_calls
 from services.ingest.http_api import api_routes
 from services.ingest.metrics import IngestMetrics
 from services.ingest.servicer import SchedulerServicer
 from services.ingest.settings import IngestSettings
+from services.ingest.submit_task import SubmitTask
 from services.ingest.task_rules import TaskRules
 from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
@@ -51,8 +53,9 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     """Run an ingest; leaving the context lets the calls under way end."""
     clock, metrics = SystemClock(), IngestMetrics()
     announcer, watchers = Announcer(broker, store, clock, metrics), Watchers()
-    rules = TaskRules(settings.scheduler_strategy, settings.ingest_max_data_bytes, settings.ingest_max_timeout_seconds)
-    calls = make_calls(rules, store, announcer, watchers, clock, metrics)
+    admission = Admission(store, settings.ingest_max_queued, settings.ingest_max_queued_per_tenant)
+    submit_task = SubmitTask(_rules(settings), admission, store, announcer, clock, metrics)
+    calls = make_calls(submit_task, store, announcer, watchers, clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
         queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
@@ -68,6 +71,15 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
             )
         )
         yield IngestService(grpc_address, http_address)
+
+
+def _rules(settings: IngestSettings) -> TaskRules:
+    return TaskRules(
+        settings.scheduler_strategy,
+        settings.ingest_max_data_bytes,
+        settings.ingest_max_timeout_seconds,
+        settings.ingest_max_chunks,
+    )
 
 
 async def _serve_http(

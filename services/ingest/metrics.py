@@ -36,7 +36,9 @@ class IngestMetrics:
             registry=registry,
         )
         self.streams_open = Gauge(
-            "taskandgo_ingest_streams_open", "Clients that run or watch a task now.", registry=registry
+            "taskandgo_ingest_streams_open",
+            "Clients that run or watch a task, or stream tasks, now.",
+            registry=registry,
         )
 
     def _declare_tasks(self, registry: CollectorRegistry) -> None:

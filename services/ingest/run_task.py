@@ -22,7 +22,7 @@ class RunTask:
         submission = self.submit_task.submission(task)
         task_id = submission.task.task_id
         async with self.watch_task.watchers.follow(task_id) as following:
-            acceptance = await self.submit_task.store.accept_task(submission)
+            acceptance = await self.submit_task.keep(submission)
             await following.bound
             yield self.submit_task.answer(submission.task, acceptance)
             new = acceptance is Acceptance.ACCEPTED

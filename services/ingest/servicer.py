@@ -7,6 +7,7 @@ import grpc
 
 from services.ingest.calls import Calls
 from services.ingest.metrics import IngestMetrics
+from services.ingest.stream_tasks import Requests
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from taskandgo.errors import AwayError
@@ -14,8 +15,6 @@ from taskandgo.rpc.refusal import RefusalError, abort, away
 
 Answer = TypeVar("Answer")
 Context = grpc.aio.ServicerContext[Any, Any]
-
-NOT_YET = RefusalError(grpc.StatusCode.UNIMPLEMENTED, "this server does not have this call yet")
 
 
 class SchedulerServicer(api_grpc.SchedulerServicer):
@@ -68,24 +67,28 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
 
+    async def ListChunks(self, request: api.ListChunksRequest, context: Context) -> api.ListChunksResponse:  # noqa: N802 - the API's name
+        return await self._answer("ListChunks", self._calls.list_chunks(request), context)
+
+    async def RetryTask(self, request: api.RetryTaskRequest, context: Context) -> api.RetryTaskResponse:  # noqa: N802 - the API's name
+        return await self._answer("RetryTask", self._calls.retry_task(request.task_id), context)
+
+    async def StreamTasks(  # noqa: N802 - the API's name
+        self, request_iterator: Requests, context: Context
+    ) -> AsyncIterator[api.StreamTasksResponse]:
+        try:
+            with self._metrics.stream("StreamTasks"):
+                async for answer in self._calls.stream_tasks(request_iterator):
+                    yield answer
+        except (RefusalError, AwayError) as error:
+            await _refuse(error, context)
+
     async def _answer(self, name: str, call: Awaitable[Answer], context: Context) -> Answer:
         try:
             with self._metrics.call(name):
                 return await call
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
-
-    async def ListChunks(self, request: api.ListChunksRequest, context: Context) -> api.ListChunksResponse:  # noqa: N802 - the API's name
-        await _refuse(NOT_YET, context)
-
-    async def RetryTask(self, request: api.RetryTaskRequest, context: Context) -> api.RetryTaskResponse:  # noqa: N802 - the API's name
-        await _refuse(NOT_YET, context)
-
-    async def StreamTasks(  # noqa: N802 - the API's name
-        self, request_iterator: AsyncIterator[api.StreamTasksRequest], context: Context
-    ) -> AsyncIterator[api.StreamTasksResponse]:
-        await _refuse(NOT_YET, context)
-        yield api.StreamTasksResponse()
 
 
 async def _refuse(error: RefusalError | AwayError, context: Context) -> NoReturn:

@@ -18,8 +18,19 @@ class IngestSettings(BrokerSettings, StoreSettings, LogSettings):
         1024 * 1024,
         ge=1024,
         le=8 * 1024 * 1024,
-        description="largest task: its data and stdin together, in bytes",
+        description="largest task: its code and its input together, in bytes",
     )
     ingest_max_timeout_seconds: float = Field(
         3600.0, gt=0, le=86_000, description="longest timeout a task may ask for, in seconds"
+    )
+    ingest_max_chunks: int = Field(
+        100_000, ge=1, le=10_000_000, description="most chunks that a task may ask to be cut into"
+    )
+    ingest_max_queued: int = Field(
+        1_000_000,
+        ge=0,
+        description="tasks that may be queued at a time; beyond, submitting is RESOURCE_EXHAUSTED; 0: no bound",
+    )
+    ingest_max_queued_per_tenant: int = Field(
+        0, ge=0, description="the same for tasks that have the same value of the label tenant; 0: no bound"
     )

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
+from services.ingest.admission import Admission
 from services.ingest.announce_task import Announcer
 from services.ingest.metrics import IngestMetrics
 from services.ingest.task_rules import TaskRules
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
+from taskandgo.errors import AwayError
 from taskandgo.messages import TaskSubmitted
-from taskandgo.rpc.refusal import RefusalError
+from taskandgo.rpc.refusal import RefusalError, away
 from taskandgo.store.records import Acceptance, Submission
 from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
@@ -25,6 +27,7 @@ class SubmitTask:
     """The use case of SubmitTask; concurrent calls share one commit of the store."""
 
     rules: TaskRules
+    admission: Admission
     store: Store
     announcer: Announcer
     clock: Clock
@@ -32,9 +35,17 @@ class SubmitTask:
 
     async def __call__(self, task: api.Task) -> api.SubmitTaskResponse:
         """Accept the task; RefusalError says why not."""
-        submission = self.submission(task)
-        acceptance = await self.store.accept_task(submission)
-        return self.answer(submission.task, acceptance)
+        return await self.accept(self.submission(task))
+
+    async def one_of_many(self, task: api.Task) -> api.SubmitTaskAnswer:
+        """The same, where a refusal is an answer like others, and too many queued tasks are waited for."""
+        try:
+            said = await self.accept(self.submission(task), patient=True)
+        except RefusalError as refusal:
+            return refused(task.task_id, refusal)
+        except AwayError as error:
+            return refused(task.task_id, away(str(error)))
+        return accepted(said)
 
     def submission(self, task: api.Task) -> Submission:
         """The validated task with the hash that tells same content from other content."""
@@ -42,6 +53,21 @@ class SubmitTask:
             spec = self.rules.spec(task, self.clock.now())
         content = hashlib.sha256(task.SerializeToString(deterministic=True)).digest()
         return Submission(task=spec, content_hash=content)
+
+    async def accept(self, submission: Submission, *, patient: bool = False) -> api.SubmitTaskResponse:
+        """Keep the task if there is room for it, and answer, with the task announced if it is new."""
+        return self.answer(submission.task, await self.keep(submission, patient=patient))
+
+    async def keep(self, submission: Submission, *, patient: bool = False) -> Acceptance:
+        """Record the task as accepted if there is room for it; a patient caller waits for room."""
+        with self.metrics.refusing():
+            await self.admission.admit(submission.task, patient=patient)
+        acceptance = None
+        try:
+            acceptance = await self.store.accept_task(submission)
+        finally:
+            self.admission.settle(submission.task, accepted=acceptance is Acceptance.ACCEPTED)
+        return acceptance
 
     def answer(self, task: TaskSpec, acceptance: Acceptance) -> api.SubmitTaskResponse:
         """What the client is told, with the task announced if it is new."""
@@ -55,3 +81,13 @@ class SubmitTask:
             log.info("task.accepted", task_id=task.task_id, priority=task.priority.word, language=task.language)
         message = f"Task {task.task_id} submitted successfully"
         return api.SubmitTaskResponse(success=True, message=message, task_id=task.task_id)
+
+
+def accepted(said: api.SubmitTaskResponse) -> api.SubmitTaskAnswer:
+    """An acceptance as one of many answers."""
+    return api.SubmitTaskAnswer(success=True, message=said.message, task_id=said.task_id)
+
+
+def refused(task_id: str, refusal: RefusalError) -> api.SubmitTaskAnswer:
+    """A refusal as one of many answers."""
+    return api.SubmitTaskAnswer(success=False, message=refusal.message, task_id=task_id, error=refusal.to_status())

@@ -7,10 +7,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.messages import ChunkOutput
 from taskandgo.store.records import TaskRecord
-from taskandgo.words import Stream, TaskState
+from taskandgo.task import Usage
+from taskandgo.words import Outcome, Stream, TaskState
 
 STATES = {state: api.TaskState.Value(f"TASK_STATE_{state.name}") for state in TaskState}
 STATE_WORDS = {number: state for state, number in STATES.items()}
+OUTCOMES = {outcome: api.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in Outcome}
 STREAMS = {Stream.STDOUT: api.Output.STREAM_STDOUT, Stream.STDERR: api.Output.STREAM_STDERR}
 
 
@@ -30,6 +32,8 @@ def task_status(record: TaskRecord) -> api.TaskStatus:
         chunk_count=record.chunk_count,
         chunks_succeeded=record.chunks_succeeded,
         chunks_failed=record.chunks_failed,
+        chunks_running=record.chunks_running,
+        chunks_ready=record.chunks_ready,
         result=_result(record),
     )
 
@@ -55,6 +59,18 @@ def text_and_bytes(written: bytes) -> tuple[str, bytes]:
         return written.decode(errors="replace"), written
 
 
+def usage_message(usage: Usage) -> api.Usage:
+    """What an attempt used."""
+    return api.Usage(
+        wall_seconds=usage.wall_seconds,
+        cpu_seconds=usage.cpu_seconds,
+        peak_memory_bytes=usage.peak_memory_bytes,
+        output_bytes=usage.output_bytes,
+        isolation=usage.isolation,
+        compile_seconds=usage.compile_seconds,
+    )
+
+
 def timestamp(instant: datetime | None) -> Timestamp | None:
     """The instant as protobuf has it."""
     if instant is None:
@@ -70,9 +86,8 @@ def _result(record: TaskRecord) -> api.Result | None:
         return None
     stdout, stdout_bytes = text_and_bytes(result.stdout)
     stderr, stderr_bytes = text_and_bytes(result.stderr)
-    usage = result.usage
     return api.Result(
-        outcome=api.Outcome.Value(f"OUTCOME_{result.outcome.name}"),
+        outcome=OUTCOMES[result.outcome],
         exit_code=result.exit_code,
         stdout=stdout,
         stderr=stderr,
@@ -81,14 +96,8 @@ def _result(record: TaskRecord) -> api.Result | None:
         stdout_truncated=result.stdout_truncated,
         stderr_truncated=result.stderr_truncated,
         reason=result.reason,
-        usage=api.Usage(
-            wall_seconds=usage.wall_seconds,
-            cpu_seconds=usage.cpu_seconds,
-            peak_memory_bytes=usage.peak_memory_bytes,
-            output_bytes=usage.output_bytes,
-            isolation=usage.isolation,
-            compile_seconds=usage.compile_seconds,
-        ),
+        usage=usage_message(result.usage),
         attempt=record.attempt,
         runner=record.runner,
+        missing_chunks=record.missing_chunks,
     )

@@ -1,7 +1,8 @@
 """Runs because a client watches a task: the present state, then each change and output, to the final state.
 
 Promises: ends with the final state even when an event was lost on the way, since the store is asked again
-now and then; output that no event brought is taken from the result.
+now and then; how far a task of many chunks has come is told at most once a second; output of a batch task that
+no event brought is taken from the result.
 """
 
 import asyncio
@@ -17,20 +18,23 @@ from taskandgo.api import scheduler_pb2 as api
 from taskandgo.messages import ChunkOutput, ChunkStarted
 from taskandgo.store.records import TaskRecord
 from taskandgo.store.store import Store
-from taskandgo.words import Stream, TaskState
+from taskandgo.words import Strategy, Stream, TaskState
 
 #: How long a lost event can hide a change from a watcher.
 ASK_AGAIN_SECONDS = 5.0
+#: How often a watcher hears how far a task of many chunks has come; the end of a chunk is no event for watchers.
+PROGRESS_SECONDS = 1.0
 
 TaskView = api.TaskStatus | api.Output
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a watcher has been told: the state, and the end of each stream by attempt."""
+    """What a watcher has been told: the state, and the end of each stream by attempt; when to ask the store again."""
 
     record: TaskRecord
     ends: dict[tuple[int, Stream], int] = field(default_factory=dict)
+    ask_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +56,31 @@ class WatchTask:
         seen = Seen(record)
         yield task_status(seen.record)
         while not seen.record.state.final:
-            for view in await self._next(seen, events):
-                yield view
+            seen.ask_at = asyncio.get_running_loop().time() + _patience(seen.record)
+            asked = False
+            while not asked:
+                event = await _event(events, seen.ask_at)
+                asked = not isinstance(event, ChunkOutput | ChunkStarted)
+                for view in await self._views_of(event, seen):
+                    yield view
 
-    async def _next(self, seen: Seen, events: Events) -> list[TaskView]:
-        event = await _event(events)
+    async def _views_of(self, event: TaskEvent | None, seen: Seen) -> list[TaskView]:
         if isinstance(event, ChunkOutput):
             return _output(seen, event)
         if isinstance(event, ChunkStarted):
-            return _started(seen, event)
-        record = await self.record(seen.record.task_id)
-        if record.state is seen.record.state:
+            return await self._started(seen, event)
+        return _changed(seen, await self.record(seen.record.task_id))
+
+    async def _started(self, seen: Seen, event: ChunkStarted) -> list[TaskView]:
+        if seen.record.state is TaskState.RUNNING:
             return []
-        seen.record = record
-        return [*_rest(seen), task_status(record)]
+        # A batch task has one chunk; how many others have is not in the event.
+        batch = seen.record.strategy is Strategy.BATCH
+        record = seen.record if batch else await self.record(seen.record.task_id)
+        if record.state is TaskState.QUEUED:
+            record = msgspec.structs.replace(record, state=TaskState.RUNNING, started_at=event.started_at)
+        seen.ask_at = min(seen.ask_at, asyncio.get_running_loop().time() + _patience(record))
+        return _changed(seen, record)
 
     async def record(self, task_id: str) -> TaskRecord:
         """The task as the store has it; NOT_FOUND if there is none."""
@@ -75,12 +90,35 @@ class WatchTask:
         return record
 
 
-async def _event(events: Events) -> TaskEvent | None:
+async def _event(events: Events, until: float) -> TaskEvent | None:
+    """The next event; None when it is time to ask the store, however many events there are."""
+    if asyncio.get_running_loop().time() >= until:
+        return None
     try:
-        async with asyncio.timeout(ASK_AGAIN_SECONDS):
+        async with asyncio.timeout_at(until):
             return await events.get()
     except TimeoutError:
         return None
+
+
+def _patience(record: TaskRecord) -> float:
+    many = record.strategy is Strategy.SPLIT and record.state is TaskState.RUNNING
+    return PROGRESS_SECONDS if many else ASK_AGAIN_SECONDS
+
+
+def _changed(seen: Seen, record: TaskRecord) -> list[TaskView]:
+    if record.state is TaskState.QUEUED and seen.record.state is TaskState.RUNNING:
+        # The event that it runs was faster than the store.
+        record = msgspec.structs.replace(record, state=TaskState.RUNNING, started_at=seen.record.started_at)
+    if _progress(record) == _progress(seen.record):
+        return []
+    seen.record = record
+    return [*_rest(seen), task_status(record)]
+
+
+def _progress(record: TaskRecord) -> tuple[object, ...]:
+    ended = (record.chunks_succeeded, record.chunks_failed)
+    return record.state, record.chunk_count, *ended, record.chunks_running, record.chunks_ready
 
 
 def _output(seen: Seen, event: ChunkOutput) -> list[TaskView]:
@@ -88,17 +126,10 @@ def _output(seen: Seen, event: ChunkOutput) -> list[TaskView]:
     return [output(event)]
 
 
-def _started(seen: Seen, event: ChunkStarted) -> list[TaskView]:
-    if seen.record.state is TaskState.RUNNING:
-        return []
-    seen.record = msgspec.structs.replace(seen.record, state=TaskState.RUNNING, started_at=event.started_at)
-    return [task_status(seen.record)]
-
-
 def _rest(seen: Seen) -> list[TaskView]:
-    """What the result holds beyond the output that events brought."""
+    """What the result holds beyond the output that events brought; of many chunks it does not tell which."""
     result = seen.record.result
-    if result is None:
+    if result is None or seen.record.strategy is Strategy.SPLIT:
         return []
     views: list[TaskView] = []
     for stream, written in ((Stream.STDOUT, result.stdout), (Stream.STDERR, result.stderr)):

@@ -1,7 +1,7 @@
 """Hands each task's events to whoever watches it here; fed by on_task_event, from this ingest's own queue.
 
-Promises: events that are published once `bound` is done arrive, in order; nothing stays bound for tasks
-that nobody watches.
+Promises: events that are published once `bound` is done arrive, in order, unless the watcher takes them so
+slowly that too many wait; nothing stays bound for tasks that nobody watches.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ from taskandgo.messages import ChunkOutput, ChunkStarted, TaskFinished, decode
 
 TaskEvent = ChunkStarted | ChunkOutput | TaskFinished
 Events = asyncio.Queue[TaskEvent]
+
+#: Events that wait for a slow watcher; beyond, they are lost to it, and the result has what they brought.
+KEPT_EVENTS = 500
 
 KEYS = ("chunk.started.{}", "chunk.output.{}", "task.finished.{}")
 
@@ -47,13 +50,14 @@ class Watchers:
             return Reject(str(error))
         if isinstance(message, ChunkStarted | ChunkOutput | TaskFinished):
             for events in self._events.get(message.task_id, ()):
-                events.put_nowait(message)
+                if not events.full():
+                    events.put_nowait(message)
         return Ack()
 
     @asynccontextmanager
     async def follow(self, task_id: str) -> AsyncIterator[Following]:
         """The task's events, while the context lasts."""
-        events: Events = asyncio.Queue()
+        events: Events = asyncio.Queue(KEPT_EVENTS)
         self._events.setdefault(task_id, set()).add(events)
         bound = self._in_background(self._bind(task_id))
         try:

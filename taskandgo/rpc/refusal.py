@@ -71,6 +71,11 @@ async def abort(context: "grpc.aio.ServicerContext[Any, Any]", refusal: RefusalE
     raise AssertionError("abort_with_status never returns")
 
 
+def exhausted(message: str, retry_seconds: float) -> RefusalError:
+    """RESOURCE_EXHAUSTED, with when to try again."""
+    return RefusalError(grpc.StatusCode.RESOURCE_EXHAUSTED, message, (), retry_seconds)
+
+
 def _packed(detail: error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(detail)

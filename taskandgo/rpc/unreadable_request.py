@@ -1,7 +1,7 @@
 """Refuses a request that is not the protobuf of its message; the gRPC library would only say INTERNAL.
 
 Promises: INVALID_ARGUMENT that names the field whose text is not UTF-8, by its path; a readable request
-costs one look-up more.
+costs one look-up more. One of a stream of requests is handed on as its refusal, since it ends no other.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -70,8 +70,23 @@ def _checking(handler: Handler, request_type: Descriptor) -> Handler:
         async for item in handler.unary_stream(request, context):
             yield item
 
+    if handler.request_streaming:
+        return _checking_each(handler, request_type)
     make = grpc.unary_stream_rpc_method_handler if handler.response_streaming else grpc.unary_unary_rpc_method_handler
     return make(stream if handler.response_streaming else answer, _reading(handler), handler.response_serializer)
+
+
+def _checking_each(handler: Handler, request_type: Descriptor) -> Handler:
+    async def stream(requests: AsyncIterator[object], context: Context) -> AsyncIterator[object]:
+        async for item in handler.stream_stream(_readable(requests, request_type), context):
+            yield item
+
+    return grpc.stream_stream_rpc_method_handler(stream, _reading(handler), handler.response_serializer)
+
+
+async def _readable(requests: AsyncIterator[object], request_type: Descriptor) -> AsyncIterator[object]:
+    async for request in requests:
+        yield unreadable(request.data, request_type) if isinstance(request, Unreadable) else request
 
 
 def _reading(handler: Handler) -> Callable[[bytes], object]:
