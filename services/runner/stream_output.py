@@ -1,6 +1,7 @@
-"""Publishes what a chunk writes while it runs, in blocks; a chunk that ends within 50 ms sends none.
+"""Publishes what a chunk writes while it runs, in blocks; a task's only chunk sends none if it ends within 50 ms.
 
-Promises: blocks of a stream come in order; what was not sent is in the result.
+Promises: blocks of a stream come in order; what was not sent is in the result. One of many chunks sends all it
+wrote, since the task's result comes much later and does not tell whose output is whose.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ class StreamOutput:
 
     async def close(self) -> None:
         """Send no more; return when what is being sent is out."""
+        if self._chunk.chunk_count > 1:
+            self._flush()
         if self._timer:
             self._timer.cancel()
         if self._sending:
@@ -45,6 +48,8 @@ class StreamOutput:
             self._timer.cancel()
             self._timer = None
         blocks = [self._block(stream) for stream in Stream if self._unsent[stream]]
+        if not blocks:
+            return
         self._sending = asyncio.get_running_loop().create_task(self._send(self._sending, blocks))
 
     def _block(self, stream: Stream) -> ChunkOutput:
