@@ -1,15 +1,17 @@
 """What a person asked for on the command line, as the Task message of the API."""
 
-import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from services.cli.options import LanguageWord, PriorityWord, pairs
-from taskandgo.words import LANGUAGES, Strategy
+from services.cli import options
+from services.cli.asked_input import code_file, read_input
+from services.cli.asked_instant import parse_instant
+from services.cli.asked_split import AskedSplit
+from services.cli.options import LanguageWord, pairs
 
 if TYPE_CHECKING:
     from taskandgo.api.scheduler_pb2 import Task
@@ -19,71 +21,86 @@ if TYPE_CHECKING:
 class AskedTask:
     """The options of `submit` and `run`, as they were given."""
 
-    file: str | None
-    code: str | None
-    language: LanguageWord | None = None
-    priority: PriorityWord | None = None
-    task_id: str = ""
-    labels: list[str] | None = None
-    env: list[str] | None = None
-    timeout: float | None = None
-    strategy: Strategy | None = None
-    pool: str = ""
-    stdin: Path | None = None
+    file: options.File = None
+    code: options.Code = None
+    language: options.Language = None
+    priority: options.PriorityOption = None
+    task_id: options.Id = ""
+    labels: options.Labels = None
+    env: options.Env = None
+    timeout: options.Timeout = None
+    strategy: options.StrategyOption = None
+    pool: options.Pool = ""
+    stdin: options.Stdin = None
+    split_lines: options.SplitLines = None
+    split_items: options.SplitItems = None
+    split_range: options.SplitRange = None
+    chunks: options.Chunks = None
+    reduce: options.Reduce = None
+    min_succeeded: options.MinSucceeded = None
+    retry: options.RetryTimes = None
+    backoff: options.Backoff = None
+    not_before: options.NotBefore = None
+    deadline: options.Deadline = None
 
     def to_message(self) -> "Task":
         """The message; a usage error says which option is wrong."""
         from taskandgo.api import scheduler_pb2 as api  # noqa: PLC0415 - keeps --help fast
 
+        self._check_standard_input()
         task = api.Task(
             task_id=self.task_id,
             priority=self.priority or "",
-            data=f"{self._language()}:{self._code()}",
+            data=self._data(),
             strategy=self.strategy or "",
             labels=pairs("--label", self.labels),
             env=pairs("--env", self.env),
             pool=self.pool,
-            stdin=self._stdin(),
+            stdin=read_input(self.stdin, "--stdin") if self.stdin else b"",
+            split=self._split().to_message(),
         )
         if self.timeout is not None:
             task.limits.timeout.FromTimedelta(timedelta(seconds=self.timeout))
+        self._add_retry(task)
+        self._add_instants(task, datetime.now(UTC))
         return task
 
-    def _code(self) -> str:
+    def _data(self) -> str:
         if (self.code is None) == (self.file is None):
             raise typer.BadParameter("give either FILE or -c CODE", param_hint="FILE")
-        if self.code is not None:
-            return self.code
-        try:
-            return (_standard_input() if self.file == "-" else Path(str(self.file)).read_bytes()).decode()
-        except OSError as error:
-            raise typer.BadParameter(f"{self.file}: {error.strerror}", param_hint="FILE") from error
-        except UnicodeDecodeError as error:
-            raise typer.BadParameter(f"{self.file} is not UTF-8", param_hint="FILE") from error
+        if self.code is None:
+            return code_file(Path(str(self.file)), self.language, "FILE")
+        return f"{self.language or LanguageWord('python')}:{self.code}"
 
-    def _language(self) -> str:
-        if self.language is not None:
-            return self.language
-        if self.file is None or self.file == "-":
-            return LanguageWord("python")
-        ending = Path(self.file).suffix
-        for language, endings in LANGUAGES.items():
-            if ending in endings:
-                return language
-        known = ", ".join(ending for endings in LANGUAGES.values() for ending in endings)
-        raise typer.BadParameter(
-            f"{ending or self.file!r} is none of {known}; say which language it is", param_hint="--language"
+    def _split(self) -> AskedSplit:
+        return AskedSplit(
+            lines=self.split_lines,
+            items=self.split_items,
+            numbers=self.split_range,
+            chunks=self.chunks,
+            reduce=self.reduce,
+            min_succeeded=self.min_succeeded,
         )
 
-    def _stdin(self) -> bytes:
-        if self.stdin is None:
-            return b""
-        if str(self.stdin) != "-":
-            return self.stdin.read_bytes()
-        if self.file == "-":
-            raise typer.BadParameter("standard input can be the code or its stdin, not both", param_hint="--stdin")
-        return _standard_input()
+    def _add_retry(self, task: "Task") -> None:
+        if self.retry is not None:
+            task.retry.max_attempts = self.retry + 1
+        if self.backoff is not None:
+            task.retry.backoff.FromTimedelta(timedelta(seconds=self.backoff))
 
+    def _add_instants(self, task: "Task", now: datetime) -> None:
+        if self.not_before is not None:
+            task.not_before.FromDatetime(parse_instant(self.not_before, "--not-before", now))
+        if self.deadline is not None:
+            task.deadline.FromDatetime(parse_instant(self.deadline, "--deadline", now))
 
-def _standard_input() -> bytes:
-    return sys.stdin.buffer.read()
+    def _check_standard_input(self) -> None:
+        readers = {
+            "FILE": self.file,
+            "--stdin": self.stdin,
+            "--split-lines": self.split_lines,
+            "--split-items": self.split_items,
+        }
+        named = [option for option, path in readers.items() if str(path) == "-"]
+        if len(named) > 1:
+            raise typer.BadParameter(f"standard input can be only one of {', '.join(named)}", param_hint=named[-1])

@@ -112,7 +112,7 @@ def _explained(task: api.TaskStatus) -> list[str]:
     if task.state == api.TASK_STATE_SUCCEEDED:
         usage = task.result.usage
         return [f"ran {usage.wall_seconds:.3f} s, {usage.peak_memory_bytes / 2**20:.0f} MiB at most"]
-    return [f"{outcome_word(task)}: {task.result.reason}"]
+    return [f"{outcome_word(task.result)}: {task.result.reason}"]
 
 
 GALLERY: dict[str, Piece] = {

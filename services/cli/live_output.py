@@ -1,4 +1,7 @@
-"""Writes a task's output as it comes: exact bytes, in order, nothing twice; the result fills what did not come."""
+"""Writes a task's output as it comes: exact bytes, in order, nothing twice; the result fills what did not come.
+
+The output of a task of many chunks is what its result says: theirs, in their order, or the reduce's.
+"""
 
 from collections.abc import Callable
 
@@ -8,12 +11,13 @@ Write = Callable[[bytes], None]
 
 
 class LiveOutput:
-    """Both streams of one task, each on its way to where it is written.
+    """Both streams of one task, each on its way to where it is written; not `live`: only once there is a result.
 
     Who comes late begins with the first block that comes; `missed` says how many bytes were before it.
     """
 
-    def __init__(self, write_stdout: Write, write_stderr: Write, *, late: bool = False) -> None:
+    def __init__(self, write_stdout: Write, write_stderr: Write, *, live: bool = True, late: bool = False) -> None:
+        self._live = live
         self._late = late
         self.missed = 0
         self._write: dict[int, Write] = {
@@ -24,6 +28,8 @@ class LiveOutput:
 
     def add(self, output: api.Output) -> None:
         """Write the part of the block that continues the stream; after a gap, leave it to the result."""
+        if not self._live:
+            return
         key = (output.stream, output.chunk_index, output.attempt)
         if self._late and key not in self._written:
             self._written[key] = output.offset
@@ -31,9 +37,7 @@ class LiveOutput:
         self._continue(key, output.offset, output.data or output.text.encode())
 
     def finish(self, task: api.TaskStatus) -> None:
-        """Write what the result has beyond what came live; only one chunk's result has the same offsets."""
-        if task.chunk_count > 1 and self._written:
-            return
+        """Write what the result has beyond what came live."""
         result = task.result
         self._continue((api.Output.STREAM_STDOUT, 0, result.attempt), 0, result.stdout_bytes or result.stdout.encode())
         self._continue((api.Output.STREAM_STDERR, 0, result.attempt), 0, result.stderr_bytes or result.stderr.encode())

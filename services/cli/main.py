@@ -11,20 +11,23 @@ import typer
 
 from services.cli import services
 from services.cli.cancel import cancel
+from services.cli.chunks import chunks
 from services.cli.demo import demo
 from services.cli.exit_codes import ExitCode
 from services.cli.get import get
 from services.cli.list import list_tasks
+from services.cli.retry import retry
 from services.cli.run import run
 from services.cli.submit import submit
 from services.cli.up import up
+from services.cli.wait import wait
 from services.cli.watch import watch
 from taskandgo.errors import AwayError, SettingsError, TaskAndGoError
 
 EPILOG = (
     "Exit codes: 0 done, 2 wrong usage or settings, 3 refused by the server, 4 no such task, "
-    "69 server unavailable. `run` and `submit --wait` exit with the task's own code; without one: "
-    "124 timed out, 130 cancelled, 125 anything else."
+    "69 server unavailable. `wait` exits with 1 unless all tasks succeeded. `run` and `submit --wait` exit "
+    "with the task's own code; without one: 124 timed out, 130 cancelled, 125 anything else."
 )
 
 app = typer.Typer(
@@ -41,7 +44,7 @@ EMBEDDED = "Everything in one process"
 SERVICES = "Services"
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    EVERYDAY: (run, submit, get, watch, cancel),
+    EVERYDAY: (run, submit, get, watch, wait, chunks, cancel, retry),
     EMBEDDED: (up, demo),
     SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate),
 }

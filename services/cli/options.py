@@ -47,11 +47,52 @@ Timeout = Annotated[
 ]
 StrategyOption = Annotated[Strategy | None, typer.Option(help="How it is cut; the server's choice unless given.")]
 Pool = Annotated[str, typer.Option(help="The set of runners that may take it; default unless given.")]
+# Typer would take `-` for the name of a file, so whoever reads one of these looks whether it is there.
 Stdin = Annotated[
     Path | None,
-    typer.Option("--stdin", exists=True, dir_okay=False, allow_dash=True, help="What the code reads on stdin."),
+    typer.Option("--stdin", help="What the code reads on stdin."),
+]
+SplitLines = Annotated[
+    Path | None,
+    typer.Option(
+        "--split-lines",
+        help="Cut this text by lines; each chunk reads some on stdin.",
+    ),
+]
+SplitItems = Annotated[
+    Path | None,
+    typer.Option(
+        "--split-items",
+        help="Cut these items: a JSON array, or one JSON value a line.",
+    ),
+]
+SplitRange = Annotated[
+    str | None,
+    typer.Option(
+        "--split-range", metavar="START:STOP[:STEP]", help="Cut these numbers; see RANGE_START, RANGE_STOP, RANGE_STEP."
+    ),
+]
+Chunks = Annotated[int | None, typer.Option(min=0, help="Into how many chunks; 0 is the server's choice.")]
+Reduce = Annotated[
+    Path | None,
+    typer.Option("--reduce", help="The file with the code that makes one result of all."),
+]
+MinSucceeded = Annotated[int | None, typer.Option(min=0, help="How many chunks must succeed; all unless given.")]
+RetryTimes = Annotated[
+    int | None, typer.Option("--retry", min=0, metavar="TIMES", help="Run again, so many times, what did not succeed.")
+]
+Backoff = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="The wait before the first time, doubled for each after; 1 if absent."),
+]
+NotBefore = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="Start no sooner: 10m, 2h, or 2030-01-31T12:00 (local time, or Z).")
+]
+Deadline = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="Expire if not started by then; as for --not-before.")
 ]
 States = Annotated[list[TaskState] | None, typer.Option("--state", help="Only in this state; repeatable.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at the most.")]
 
 DEFAULT_SERVER = "localhost:50051"
 

@@ -11,6 +11,7 @@ import typer
 from services.cli.exit_codes import ExitCode, exit_code_of
 from services.cli.following import StreamEndedError, is_final
 from services.cli.live_output import LiveOutput
+from services.cli.progress import chunk_counting
 from services.cli.showing import as_json, outcome_word
 from taskandgo.api import scheduler_pb2 as api
 
@@ -28,26 +29,31 @@ async def run_live(stub: "SchedulerAsyncStub", task: api.Task, *, json: bool) ->
         cancelling.cancel()
         await asyncio.gather(cancelling, return_exceptions=True)
     if final.result.reason and not json:
-        typer.echo(f"taskandgo: {outcome_word(final)}: {final.result.reason}", err=True)
+        typer.echo(f"taskandgo: {outcome_word(final.result)}: {final.result.reason}", err=True)
     return exit_code_of(final)
 
 
 async def _follow(
     stub: "SchedulerAsyncStub", task: api.Task, task_id: asyncio.Future[str], *, json: bool
 ) -> api.TaskStatus:
-    output = LiveOutput(write_stdout, write_stderr)
-    async for event in stub.RunTask(api.RunTaskRequest(task=task)):
-        if event.HasField("submitted"):
-            task_id.set_result(event.submitted.task_id)
-        if json:
-            typer.echo(as_json(event))
-        elif event.HasField("output"):
-            output.add(event.output)
-        if is_final(event.status):
-            if not json:
-                output.finish(event.status)
-            return event.status
-    raise StreamEndedError
+    split, final = task.HasField("split"), None
+    output = LiveOutput(write_stdout, write_stderr, live=not split)
+    with chunk_counting(shown=split) as counted:
+        async for event in stub.RunTask(api.RunTaskRequest(task=task)):
+            if event.HasField("submitted"):
+                task_id.set_result(event.submitted.task_id)
+            if json:
+                typer.echo(as_json(event))
+            elif event.HasField("output"):
+                output.add(event.output)
+            if event.HasField("status"):
+                counted(event.status)
+                final = event.status
+    if final is None or not is_final(final):
+        raise StreamEndedError
+    if not json:
+        output.finish(final)
+    return final
 
 
 async def _cancel_on_interrupt(stub: "SchedulerAsyncStub", task_id: asyncio.Future[str]) -> None:

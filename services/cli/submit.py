@@ -1,52 +1,41 @@
-"""`taskandgo submit`: hands in a task and says its id; with --wait, waits for its end and shows it."""
+"""`taskandgo submit`: hands in a task and says its id, or many from a file; with --wait, waits for the end."""
 
 # ruff: noqa: PLC0415 - imports wait until they are needed, so that --help is fast
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli import options
 from services.cli.asked_task import AskedTask
+from services.cli.asking import asks_for_task
 
 if TYPE_CHECKING:
     from taskandgo.api.scheduler_pb2 import Task
     from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
 
-Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end, show it, and exit with the task's exit code.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for the end and show it; the exit code is the task's, or that of `wait`.")
+]
+Batch = Annotated[
+    Path | None,
+    typer.Option(help="Submit many: a task a line, in the API's JSON. Only --label goes with it, added to each."),
+]
 
 
-def submit(  # noqa: PLR0913 - Typer makes the options from the parameters
+@asks_for_task
+def submit(
     *,
-    file: options.File = None,
-    code: options.Code = None,
-    language: options.Language = None,
-    priority: options.PriorityOption = None,
-    task_id: options.Id = "",
-    label: options.Labels = None,
-    env: options.Env = None,
-    timeout: options.Timeout = None,
-    strategy: options.StrategyOption = None,
-    pool: options.Pool = "",
-    stdin: options.Stdin = None,
+    asked: AskedTask,
+    batch: Batch = None,
     wait: Wait = False,
     json: options.Json = False,
     server: options.Server = options.DEFAULT_SERVER,
 ) -> None:
-    """Submit a task; prints its id."""
-    asked = AskedTask(
-        file=file,
-        code=code,
-        language=language,
-        priority=priority,
-        task_id=task_id,
-        labels=label,
-        env=env,
-        timeout=timeout,
-        strategy=strategy,
-        pool=pool,
-        stdin=stdin,
-    )
-    if wait:
+    """Submit a task, or many with --batch; prints the ids."""
+    if batch is not None:
+        _submit_batch(asked, batch, server, wait=wait, json=json)
+    elif wait:
         _submit_and_wait(asked.to_message(), server, json=json)
     else:
         _submit(asked.to_message(), server, json=json)
@@ -73,3 +62,20 @@ def _submit_and_wait(task: "Task", server: str, *, json: bool) -> None:
     final = call(server, lambda stub: submit_and_wait(stub, task))
     typer.echo(as_json(final)) if json else show_task(final)
     raise typer.Exit(exit_code_of(final))
+
+
+def _submit_batch(asked: AskedTask, batch: Path, server: str, *, wait: bool, json: bool) -> None:
+    from services.cli.asked_input import open_input
+    from services.cli.calling import call
+    from services.cli.exit_codes import ExitCode
+    from services.cli.submit_batch import BatchFile, submit_batch
+    from services.cli.wait import wait_for
+
+    if asked != AskedTask(labels=asked.labels):
+        message = "only --label, --wait, --json and --server go with --batch; say the rest in its lines"
+        raise typer.BadParameter(message, param_hint="--batch")
+    with open_input(batch, "--batch") as source:
+        batch_file = BatchFile(batch, source, options.pairs("--label", asked.labels))
+        report = call(server, lambda stub: submit_batch(stub, batch_file, json=json, keep_ids=wait))
+    code = wait_for(report.task_ids, server, json=json) if wait else ExitCode.OK
+    raise typer.Exit(ExitCode.REFUSED if report.refused else code)

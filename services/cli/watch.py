@@ -23,21 +23,25 @@ def watch(
     from services.cli.showing import as_json
     from taskandgo.api import scheduler_pb2 as api
 
-    output = LiveOutput(write_stdout, write_stderr, late=True)
+    outputs: list[LiveOutput] = []
 
     async def converse(stub: "SchedulerAsyncStub") -> None:
         async for event in stub.WatchTask(api.WatchTaskRequest(task_id=task_id)):
+            # The state always comes first, and says what kind of task it is.
+            if not outputs:
+                live = event.status.strategy != "split"
+                outputs.append(LiveOutput(write_stdout, write_stderr, live=live, late=True))
             if json:
                 typer.echo(as_json(event))
             else:
-                _show(event, output)
+                _show(event, outputs[0])
 
     call(server, converse)
 
 
 def _show(event: "WatchTaskResponse", output: "LiveOutput") -> None:
     from services.cli.following import is_final
-    from services.cli.showing import state_text
+    from services.cli.showing import chunks_text, state_text
 
     if event.HasField("output"):
         return output.add(event.output)
@@ -45,8 +49,9 @@ def _show(event: "WatchTaskResponse", output: "LiveOutput") -> None:
     if is_final(task):
         # What a short task wrote is only here.
         output.finish(task)
+    chunks = f", {chunks_text(task)}" if task.chunk_count > 1 else ""
     why = f": {task.result.reason}" if task.result.reason else ""
-    typer.echo(f"{task.task_id} {state_text(task.state)}{why}", err=True)
+    typer.echo(f"{task.task_id} {state_text(task.state)}{chunks}{why}", err=True)
     if is_final(task) and output.missed:
         typer.echo(
             f"{output.missed} bytes of output came before this watch; see: taskandgo get {task.task_id}", err=True

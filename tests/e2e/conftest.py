@@ -1,10 +1,11 @@
-"""The two shapes of the product that every end-to-end test runs against."""
+"""The two shapes of the product that end-to-end tests run against, and the command line over one of them."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
+from tests.e2e.command_line import CommandLine, up
 from tests.e2e.stack import Stack, running
 from tests.servers.postgres import fresh_database
 from tests.servers.rabbitmq import fresh_vhost
@@ -27,3 +28,16 @@ def client(stack: Stack) -> Iterator[api_grpc.SchedulerStub]:
     """A client of it."""
     with stack.client() as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The gRPC address of a `taskandgo up`."""
+    async with up(tmp_path_factory.mktemp("up") / "tasks.db") as address:
+        yield address
+
+
+@pytest.fixture
+def cli(server: str) -> CommandLine:
+    """The command line, told of that server."""
+    return CommandLine(server)

@@ -2,57 +2,10 @@
 
 import asyncio
 import json
-import os
-import re
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from dataclasses import dataclass
-from pathlib import Path
+from asyncio.subprocess import Process
 
-import pytest
-
-ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "services.cli.main")
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-async def start(*words: str, server: str = "") -> Process:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TASKANDGO_SERVER": server, "LOG_LEVEL": "error"}
-    return await asyncio.create_subprocess_exec(*COMMAND, *words, stdout=PIPE, stderr=PIPE, env=environment)
-
-
-@pytest.fixture(scope="session")
-async def server(tmp_path_factory):
-    data = str(tmp_path_factory.mktemp("up") / "tasks.db")
-    any_port = [word for option in ("--grpc", "--http", "--metrics") for word in (option, "127.0.0.1:0")]
-    up = await start("up", "--data", data, *any_port)
-    assert up.stdout is not None
-    seen = b""
-    while not (found := re.search(rb"gRPC +(\S+)", seen)):
-        line = await asyncio.wait_for(up.stdout.readline(), 30)
-        assert line, (await up.communicate())[1].decode()
-        seen += line
-    yield found[1].decode()
-    up.send_signal(signal.SIGTERM)
-    _, err = await up.communicate()
-    assert up.returncode == 0, err.decode()
-
-
-@pytest.fixture
-def cli(server):
-    async def call(*words: str) -> Ended:
-        process = await start(*words, server=server)
-        out, err = await process.communicate()
-        return Ended(process.returncode or 0, out.decode(), err.decode())
-
-    return call
+from tests.e2e.command_line import ROOT, start
 
 
 async def test_run_gives_the_output_and_the_exit_code_of_the_code(cli):
