@@ -114,5 +114,8 @@ class Box(Protocol):
         ...
 
     async def show(self, folders: dict[str, str]) -> None:
-        """Let every job from now on read these folders of the host, each in the place that is given with it."""
+        """Let every job from now on read these folders of the host, each in the place that is given with it.
+
+        SandboxUnavailableError if that cannot be; then all is as before.
+        """
         ...

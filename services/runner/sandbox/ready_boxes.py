@@ -32,6 +32,7 @@ class ReadyBoxes:
         self._usual = usual
         self._ready: deque[tuple[LivingBox, Meter]] = deque()
         self._making: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def open(self) -> str:
         """Start the zygotes; the steps that one took. SandboxUnavailableError if they cannot be."""
@@ -48,9 +49,7 @@ class ReadyBoxes:
 
     async def bury(self, box: LivingBox, meter: Meter) -> None:
         """Kill what is left of a box that has had its job, and make the next."""
-        box.kill()
-        await box.dead
-        _let_go(box, meter)
+        await _end(box, meter)
         self.refill()
 
     def refill(self) -> None:
@@ -63,6 +62,8 @@ class ReadyBoxes:
     async def replace(self, plan: ZygotePlan) -> None:
         """Have all boxes from now on made by another plan."""
         await asyncio.gather(*(seat.replace(plan) for seat in self._seats))
+        # Some of those on their way are made by the plan before.
+        await asyncio.gather(*self._making)
         await self._discard()
         self.refill()
 
@@ -91,11 +92,19 @@ class ReadyBoxes:
         return box, meter
 
     async def _discard(self) -> None:
-        old, self._ready = self._ready, deque()
-        for box, meter in old:
-            box.kill()
-            await box.dead
-            _let_go(box, meter)
+        while self._ready:
+            ending = asyncio.get_running_loop().create_task(_end(*self._ready.popleft()))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        # Not gathered: who is cancelled meanwhile must not leave a box that nobody ends.
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+
+async def _end(box: LivingBox, meter: Meter) -> None:
+    box.kill()
+    await box.dead
+    _let_go(box, meter)
 
 
 def _let_go(box: LivingBox, meter: Meter) -> None:

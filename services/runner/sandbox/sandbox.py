@@ -5,7 +5,6 @@ fix; the level is never lowered; when `run` returns or raises, nothing of the jo
 """
 
 import asyncio
-import os
 import resource
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -24,18 +23,16 @@ from services.runner.sandbox.box import (
     SandboxUnavailableError,
 )
 from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, JobPlan, Limit, ZygotePlan
-from services.runner.sandbox.inside.root_fs import OWN_FOLDERS
+from services.runner.sandbox.interpreter import SYSTEM, Interpreter, examine
 from services.runner.sandbox.meter import Meters
 from services.runner.sandbox.ready_boxes import ReadyBoxes
 from services.runner.sandbox.run_job import RunJob
 from services.runner.sandbox.zygote_process import PRODUCT, ZygoteGoneError
 from taskandgo.words import Stream
 
-#: What the code is shown lies below /usr already, in every box.
-SYSTEM = "/usr"
 PACKAGES = ("services", "taskandgo")
 #: What a runtime may reserve beyond what it uses; a box is made with it, and Python gives it up.
-LARGEST_EXTRA_BYTES = 512 * 1024 * 1024
+LARGEST_EXTRA_BYTES = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +51,13 @@ class SandboxPlan:
 class Sandbox:
     """Runs each job in a box of its own."""
 
-    def __init__(self, plan: SandboxPlan) -> None:
+    def __init__(self, plan: SandboxPlan, interpreter: Interpreter) -> None:
         self._plan = plan
-        self._shown = _interpreter_folder(plan.interpreter)
+        #: Folders of the host by their place in a box.
+        self._shown = interpreter.shown
         self._usual = BoxPlan(plan.limits.disk_bytes, _rlimits(plan.limits, LARGEST_EXTRA_BYTES))
         self._meters = Meters(plan.runner)
-        self._boxes = ReadyBoxes(plan.interpreter, self._zygote_plan(), self._meters, plan.slots, self._usual)
+        self._boxes = ReadyBoxes(interpreter.path, self._zygote_plan(), self._meters, plan.slots, self._usual)
         self.steps = ""
 
     @property
@@ -84,8 +82,13 @@ class Sandbox:
 
     async def show(self, folders: dict[str, str]) -> None:
         """Let every job from now on read these folders of the host, each in the place that is given with it."""
-        self._shown |= folders
-        await self._boxes.replace(self._zygote_plan())
+        before = self._shown
+        self._shown = before | {inside: outside for outside, inside in folders.items()}
+        try:
+            await self._boxes.replace(self._zygote_plan())
+        except ZygoteGoneError as error:
+            self._shown = before
+            raise SandboxUnavailableError(f"{', '.join(folders)} cannot be shown to boxes: {error}") from error
 
     async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
         """Run the job to its end; cancelling the caller kills it."""
@@ -129,18 +132,19 @@ class Sandbox:
         seen = {SYSTEM: SYSTEM, **self._shown}
         masked = [
             inside + str(package).removeprefix(folder)
-            for package in (PRODUCT / name for name in PACKAGES)
-            for folder, inside in seen.items()
+            for package in (PRODUCT.resolve() / name for name in PACKAGES)
+            for inside, folder in seen.items()
             if package.is_relative_to(folder)
         ]
         plan = self._plan
-        return ZygotePlan(plan.level, list(self._shown.items()), masked, plan.uid, list(plan.preload))
+        shown = [(outside, inside) for inside, outside in self._shown.items()]
+        return ZygotePlan(plan.level, shown, masked, plan.uid, list(plan.preload))
 
 
 @asynccontextmanager
 async def open_sandbox(plan: SandboxPlan) -> AsyncIterator[Sandbox]:
     """A sandbox that is open while the context lasts."""
-    sandbox = Sandbox(plan)
+    sandbox = Sandbox(plan, await examine(plan.interpreter, plan.preload))
     try:
         await sandbox.open()
         yield sandbox
@@ -157,15 +161,6 @@ def _rlimits(limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_FSIZE, limits.disk_bytes),
     ]
-
-
-def _interpreter_folder(interpreter: str) -> dict[str, str]:
-    """The interpreter's own folder, which has to be where it is: its libraries are found by that."""
-    folder = str(Path(os.path.realpath(interpreter)).parent.parent)
-    if any(Path(folder).is_relative_to(taken) for taken in OWN_FOLDERS):
-        allowed = f"outside of {', '.join(OWN_FOLDERS)}, where a box has folders of its own"
-        raise SandboxUnavailableError(f"RUNNER_PYTHON={interpreter} lies in {folder}; it must lie {allowed}")
-    return {} if Path(folder).is_relative_to(SYSTEM) else {folder: folder}
 
 
 def _unwatched(stream: Stream, offset: int, data: bytes) -> None:

@@ -15,11 +15,11 @@ import structlog
 from services.runner.sandbox.box import SandboxUnavailableError
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.wire import ANCILLARY_BYTES, PACKET_BYTES, tell
+from services.runner.sandbox.interpreter import ENV, OPTIONS
 from services.runner.sandbox.living_box import LivingBox, Report, shell_code
 
 PRODUCT = Path(__file__).parents[3]
 BOOT = "import sys; sys.path[0] = sys.argv[2]; from services.runner.sandbox.inside.zygote import main; main()"
-ENV = {"LANG": "C.UTF-8"}
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 COMPLAINT_BYTES = 4096
@@ -34,26 +34,38 @@ class ZygoteGoneError(Exception):
 async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
     """A zygote that is ready; SandboxUnavailableError with the failing step if it cannot be."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *(interpreter, "-s", "-B", "-c", BOOT, str(theirs.fileno()), str(PRODUCT)),
-            pass_fds=(theirs.fileno(),),
-            env=ENV,
-            cwd="/",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+    try:
+        process = await _execute(interpreter, theirs)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
     zygote = ZygoteProcess(process, ours)
     tell(ours, tuple(plan))
     try:
         async with asyncio.timeout(START_SECONDS):
             await zygote.ready
     except TimeoutError:
-        zygote.kill()
+        await zygote.end()
         raise SandboxUnavailableError(f"{interpreter} did not become a zygote within {START_SECONDS:g} s") from None
+    except BaseException:
+        await zygote.end()
+        raise
     return zygote
+
+
+async def _execute(interpreter: str, channel: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(interpreter, *OPTIONS, "-c", BOOT, str(channel.fileno()), str(PRODUCT)),
+        pass_fds=(channel.fileno(),),
+        env=ENV,
+        cwd="/",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class ZygoteProcess:
@@ -105,6 +117,12 @@ class ZygoteProcess:
         """End it, and with it all its boxes."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    async def end(self) -> None:
+        """End it, and with it all its boxes; return when they are gone."""
+        self._retired = True
+        self.kill()
+        await self.gone
 
     def _end_if_done(self) -> None:
         if self._retired and not self._boxes:

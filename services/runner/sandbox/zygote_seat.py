@@ -28,6 +28,8 @@ class ZygoteSeat:
         self._zygote: ZygoteProcess | None = None
         self._changing = asyncio.Lock()
         self._successor: asyncio.Task[None] | None = None
+        #: Those that end with the last of their boxes.
+        self._leaving: set[ZygoteProcess] = set()
 
     async def open(self) -> str:
         """Seat the first one; the steps it took. SandboxUnavailableError if it cannot be."""
@@ -44,17 +46,24 @@ class ZygoteSeat:
                 log.warning("zygote.failed", error=str(error))
                 if last == TRIES - 1:
                     raise
-        if problem := await box.ready:
-            box.kill()
-            await box.dead
-            box.close()
+        try:
+            problem = await box.ready
+        except asyncio.CancelledError:
+            await _end(box)
+            raise
+        if problem:
+            await _end(box)
             raise ZygoteGoneError(problem)
         return box
 
     async def replace(self, plan: ZygotePlan) -> None:
         """From the next box on, have them made by another plan."""
-        self._plan = plan
-        await self._succeed()
+        former, self._plan = self._plan, plan
+        try:
+            await self._succeed()
+        except ZygoteGoneError:
+            self._plan = former
+            raise
 
     async def close(self) -> None:
         """End the zygote and all its boxes."""
@@ -62,9 +71,8 @@ class ZygoteSeat:
             self._successor.cancel()
             await asyncio.gather(self._successor, return_exceptions=True)
         if self._zygote:
-            self._zygote.retire()
-            self._zygote.kill()
-            await self._zygote.gone
+            self._leaving.add(self._zygote)
+        await asyncio.gather(*(zygote.end() for zygote in self._leaving))
 
     async def _living(self) -> ZygoteProcess:
         zygote = self._zygote
@@ -85,4 +93,12 @@ class ZygoteSeat:
             except SandboxUnavailableError as error:
                 raise ZygoteGoneError(str(error)) from error
             if former:
+                self._leaving.add(former)
+                former.gone.add_done_callback(lambda _gone: self._leaving.discard(former))
                 former.retire()
+
+
+async def _end(box: LivingBox) -> None:
+    box.kill()
+    await box.dead
+    box.close()

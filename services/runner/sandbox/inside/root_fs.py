@@ -20,7 +20,9 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 PEOPLE = {"passwd": "nobody:x:65534:65534:nobody:/work:/bin/sh\n", "group": "nogroup:x:65534:\n"}
 #: What a box mounts its own files on.
 BOX, WORK, TMP, SHM = "/box", "/work", "/tmp", "/dev/shm"  # noqa: S108 - in the box
-OWN_FOLDERS = (BOX, WORK, TMP, "/dev", "/etc")
+#: Holds SHM and devices, /dev/null among them, that everybody may write to.
+DEV = "/dev"
+OWN_FOLDERS = (BOX, WORK, TMP, DEV, "/etc")
 
 
 def build_root(shown: list[tuple[str, str]], masked: list[str]) -> None:

@@ -38,7 +38,7 @@ from services.runner.sandbox.inside.privileges import (
     limit,
     limit_core,
 )
-from services.runner.sandbox.inside.root_fs import BOX, SHM, TMP, WORK, build_root
+from services.runner.sandbox.inside.root_fs import BOX, DEV, SHM, TMP, WORK, build_root
 from services.runner.sandbox.inside.step import Step
 from services.runner.sandbox.inside.syscall_numbers import NUMBERS
 from services.runner.sandbox.inside.syscall_policy import strict
@@ -96,7 +96,7 @@ class Strict:
             step.take("Landlock rules")
             with landlock.Ruleset() as rules:
                 rules.allow("/", landlock.READ | landlock.EXECUTE)
-                for where in (WORK, TMP, SHM):
+                for where in (WORK, TMP, DEV):
                     rules.allow(where, landlock.READ_WRITE | landlock.EXECUTE)
                 return self._fork(ways, plan, rules, step)
         finally:
