@@ -91,4 +91,5 @@ class Stream(StrEnum):
 LANGUAGES: dict[str, tuple[str, ...]] = {
     "python": (".py",),
     "go": (".go",),
+    "bash": (".sh", ".bash"),
 }

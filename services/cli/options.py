@@ -23,6 +23,7 @@ class LanguageWord(StrEnum):
 
     PYTHON = "python"
     GO = "go"
+    BASH = "bash"
 
 
 Server = Annotated[

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from services.runner.languages.language import Language, MissingToolError, Program, Refused
-from services.runner.limits import compile_limits, granted
+from services.runner.limits import LARGEST_BINARY_BYTES, compile_limits, granted
 from services.runner.outcomes import outcome_of
 from services.runner.running_chunks import RunningChunk
 from services.runner.sandbox.box import Box, BoxEnd, BoxJob, BoxLimits, EndedBy, OutputWatcher
@@ -12,6 +12,11 @@ from taskandgo.messages import ChunkReady
 from taskandgo.task import AttemptResult, Usage
 from taskandgo.words import Outcome
 
+WHY_NO_PROGRAM = {
+    EndedBy.EXIT: "the compiler refused the code; see stderr",
+    EndedBy.OUTPUT_LIMIT: f"the compiled program is larger than {LARGEST_BINARY_BYTES} bytes",
+}
+NOT_THE_CODES_FAULT = (EndedBy.SETUP, EndedBy.CANCEL)
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/work", "LANG": "C.UTF-8"}
 
 
@@ -28,13 +33,13 @@ class ExecuteChunk:
         language = self.languages.get(chunk.language)
         if language is None:
             return _not_run(f"this runner, at isolation level {self.box.isolation}, does not speak {chunk.language}")
+        limits = granted(chunk.limits, self.settings)
         try:
-            program = await language.build(chunk.code)
+            program = await language.build(chunk.code, limits, running)
         except MissingToolError as error:
             return _not_run(str(error))
         if isinstance(program, Refused):
-            return self._compile_failed(program)
-        limits = granted(chunk.limits, self.settings)
+            return self._compile_failed(program.end)
         end = await self.box.run(self._job(chunk, program, limits), watch, running)
         return self._result(end, program, limits)
 
@@ -69,16 +74,17 @@ class ExecuteChunk:
             usage=self._usage(end, program.compile_seconds),
         )
 
-    def _compile_failed(self, refused: Refused) -> AttemptResult:
-        end = refused.end
-        if end.ended_by is EndedBy.SETUP:
-            return _not_run(end.problem)
-        limits = compile_limits(self.settings)
-        reason = "the compiler refused the code; see stderr"
-        if end.ended_by is not EndedBy.EXIT:
-            reason = f"the compiler was ended: it {outcome_of(end, limits, ())[1]}"
-        usage = self._usage(end, end.wall_seconds)
-        return AttemptResult(outcome=Outcome.COMPILE_FAILED, stderr=refused.text, reason=reason, usage=usage)
+    def _compile_failed(self, end: BoxEnd) -> AttemptResult:
+        outcome, why = outcome_of(end, compile_limits(self.settings), ())
+        if end.ended_by in NOT_THE_CODES_FAULT:
+            return AttemptResult(outcome=outcome, reason=why)
+        return AttemptResult(
+            outcome=Outcome.COMPILE_FAILED,
+            stderr=end.stderr.data,
+            stderr_truncated=end.stderr.truncated,
+            reason=WHY_NO_PROGRAM.get(end.ended_by, f"the compiler was ended: it {why}"),
+            usage=self._usage(end, end.wall_seconds),
+        )
 
     def _usage(self, end: BoxEnd, compile_seconds: float) -> Usage:
         return Usage(

@@ -6,7 +6,7 @@ from taskandgo.task import Limits
 
 COMPILER_PROCESSES = 64
 #: A compiled program comes out of its box as output.
-LARGEST_BINARY_BYTES = 128 * 1024 * 1024
+LARGEST_BINARY_BYTES = 64 * 1024 * 1024
 
 
 def granted(asked: Limits, settings: LimitSettings) -> BoxLimits:

@@ -7,9 +7,8 @@ from services.runner.sandbox.living_box import SIGNAL_CODE
 from taskandgo.words import Outcome
 
 MIB = 1024 * 1024
-#: How much of the end of stderr is looked at for a runtime's words on memory.
-TAIL_BYTES = 4096
-
+#: How much of the end of stderr is looked at for a runtime's words on memory; Go's are followed by all its stacks.
+TAIL_BYTES = 64 * 1024
 
 ENDS = {
     EndedBy.TIMEOUT: Outcome.TIMED_OUT,
@@ -25,7 +24,7 @@ def outcome_of(end: BoxEnd, limits: BoxLimits, out_of_memory: tuple[bytes, ...])
     """Outcome and reason; `out_of_memory` begins the line that a runtime writes when memory is refused to it."""
     if end.ended_by is not EndedBy.EXIT:
         return ENDS[end.ended_by], _why_ended(end, limits)
-    if end.exit_code and _was_refused_memory(end, out_of_memory):
+    if end.exit_code and was_refused_memory(end, out_of_memory):
         return Outcome.OUT_OF_MEMORY, _memory(limits)
     return _exit_outcome(end.exit_code or 0)
 
@@ -41,7 +40,8 @@ def _why_ended(end: BoxEnd, limits: BoxLimits) -> str:
     }[end.ended_by]
 
 
-def _was_refused_memory(end: BoxEnd, marks: tuple[bytes, ...]) -> bool:
+def was_refused_memory(end: BoxEnd, marks: tuple[bytes, ...]) -> bool:
+    """Whether one of `marks`, what a runtime says when memory is refused to it, begins a line late on stderr."""
     lines = end.stderr.data[-TAIL_BYTES:].splitlines()
     return any(line.startswith(marks) for line in lines) if marks else False
 

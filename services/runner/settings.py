@@ -97,3 +97,6 @@ class RunnerSettings(LimitSettings, BrokerSettings, LogSettings):
         default_factory=lambda: Path.home() / ".cache" / "taskandgo" / "go",
         description="folder for Go's standard library, compiled once a toolchain",
     )
+    runner_go_programs_bytes: int = Field(
+        256 * MIB, ge=0, description="memory for compiled Go programs, so that the same code is not compiled again"
+    )

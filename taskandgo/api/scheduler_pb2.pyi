@@ -223,7 +223,8 @@ class Task(_message.Message):
     priority: _builtins.str
     """low, normal (the default), high or critical. A free slot always takes the most urgent chunk."""
     data: _builtins.str
-    """The code, behind the name of its language and a colon: "python:print(1)" or "go:package main…".
+    """The code, behind the name of its language and a colon: "python:print(1)", "go:package main…" or
+    "bash:echo 1". docs/languages.md says what each sees.
     At most 1 MiB of UTF-8 unless the server is set otherwise; no NUL.
     """
     strategy: _builtins.str

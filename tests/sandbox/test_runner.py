@@ -1,101 +1,24 @@
 """Chunks through a whole runner: the real memory broker before it, real boxes behind it."""
 
-import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from uuid import uuid4
+from collections.abc import AsyncIterator
 
 import pytest
 
 from services.runner.main import serve
-from services.runner.settings import RunnerSettings
-from taskandgo.broker.broker import Ack, Delivery, Disposition
-from taskandgo.broker.memory import MemoryBroker, open_memory
-from taskandgo.broker.topology import listener, runner_chunk_ready
-from taskandgo.messages import (
-    ChunkFinished,
-    ChunkOutput,
-    ChunkReady,
-    ChunkStarted,
-    Message,
-    RunnerHeartbeat,
-    TaskCancelled,
-    decode,
-)
-from taskandgo.settings import load
-from taskandgo.task import AttemptResult, Limits
-from taskandgo.words import Outcome, Priority
-
-
-class Heard:
-    """Every message of the runner's, in order."""
-
-    def __init__(self) -> None:
-        self.messages: deque[Message] = deque()
-        self._changed = asyncio.Condition()
-
-    async def __call__(self, delivery: Delivery) -> Disposition:
-        """Keep it."""
-        async with self._changed:
-            self.messages.append(decode(delivery.body))
-            self._changed.notify_all()
-        return Ack()
-
-    async def first(self, wanted: Callable[[Message], bool]) -> Message:
-        """The first message that is wanted, waited for."""
-        async with self._changed, asyncio.timeout(60):
-            await self._changed.wait_for(lambda: any(map(wanted, self.messages)))
-            return next(filter(wanted, self.messages))
-
-
-class Running:
-    """A runner, its broker and what it says."""
-
-    def __init__(self, broker: MemoryBroker, heard: Heard) -> None:
-        self.broker = broker
-        self.heard = heard
-
-    async def submit(self, code: str, language: str = "python", **fields: object) -> str:
-        """Make a chunk ready; its task's id."""
-        task_id = f"t-{uuid4().hex}"
-        chunk = ChunkReady(
-            task_id=task_id, chunk_index=0, chunk_count=1, attempt=1, priority=Priority.NORMAL, pool="default",
-            language=language, code=code, **fields,  # type: ignore[arg-type]
-        )  # fmt: skip
-        await self.broker.publish(chunk)
-        return task_id
-
-    async def finished(self, task_id: str) -> ChunkFinished:
-        """How the task's chunk ended."""
-        wanted = await self.heard.first(lambda m: isinstance(m, ChunkFinished) and m.task_id == task_id)
-        assert isinstance(wanted, ChunkFinished)
-        return wanted
-
-    async def result(self, code: str, language: str = "python", **fields: object) -> AttemptResult:
-        """The result of a chunk."""
-        return (await self.finished(await self.submit(code, language, **fields))).result
-
-
-def settings(**more: object) -> RunnerSettings:
-    """A runner's settings for tests."""
-    return load(RunnerSettings, broker_url="memory://", runner_http_listen="", runner_slots=2, **more)
-
-
-async def hear(broker: MemoryBroker) -> Heard:
-    """Listen to all that runners say."""
-    heard = Heard()
-    await broker.consume(listener(f"test.{uuid4().hex}", "chunk.#", "runner.heartbeat"), heard, prefetch=1000)
-    return heard
+from taskandgo.broker.memory import open_memory
+from taskandgo.broker.topology import runner_chunk_ready
+from taskandgo.messages import ChunkOutput, ChunkStarted, RunnerHeartbeat, TaskCancelled
+from taskandgo.task import Limits
+from taskandgo.words import Outcome
+from tests.sandbox.runner_at_work import Running, at_work, hear, settings
 
 
 @pytest.fixture
 async def runner() -> AsyncIterator[Running]:
     """A runner at work."""
-    async with open_memory() as broker:
-        heard = await hear(broker)
-        async with serve(settings(), broker):
-            yield Running(broker, heard)
+    async with at_work() as running:
+        yield running
 
 
 async def test_a_chunk_is_started_run_and_finished(runner: Running) -> None:
@@ -196,37 +119,3 @@ async def test_a_runner_that_drains_finishes_what_it_runs() -> None:
         finished = await Running(broker, heard).finished(task_id)
         await heard.first(lambda m: isinstance(m, RunnerHeartbeat) and m.draining)
     assert finished.result.stdout == b"done\n"
-
-
-async def test_go_runs(runner: Running) -> None:
-    result = await runner.result('package main\nimport "fmt"\nfunc main() { fmt.Println("hello") }', "go")
-    assert (result.outcome, result.stdout) == (Outcome.SUCCEEDED, b"hello\n"), result
-    assert result.usage.compile_seconds > 0
-
-
-async def test_a_go_panic_names_its_line(runner: Running) -> None:
-    result = await runner.result('package main\nfunc main() {\n\tpanic("here")\n}', "go")
-    assert (result.outcome, result.exit_code) == (Outcome.FAILED, 2)
-    assert b"main.go:3" in result.stderr
-
-
-async def test_a_compile_error_reads_as_the_compiler_says_it(runner: Running) -> None:
-    result = await runner.result("package main\nfunc main() {\n\tundefined()\n}", "go")
-    assert result.outcome is Outcome.COMPILE_FAILED
-    assert result.stderr.startswith(b"main.go:3:2: undefined: undefined")
-
-
-@pytest.mark.parametrize(
-    "package", ["internal/abi", "vendor/golang.org/x/net/dns/dnsmessage", "C", "plugin", "no/such"]
-)
-async def test_only_public_packages_can_be_imported(runner: Running, package: str) -> None:
-    result = await runner.result(f'package main\nimport _ "{package}"\nfunc main() {{}}', "go")
-    assert result.outcome is Outcome.COMPILE_FAILED
-    assert b"main.go:2" in result.stderr
-
-
-async def test_the_same_go_source_is_compiled_once(runner: Running) -> None:
-    code = f'package main\n// {uuid4()}\nimport "fmt"\nfunc main() {{ fmt.Println(1) }}'
-    results = await asyncio.gather(*(runner.result(code, "go") for _ in range(6)))
-    assert {result.outcome for result in results} == {Outcome.SUCCEEDED}
-    assert len({result.usage.compile_seconds for result in results}) == 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.runner.sandbox.box import BoxEnd
+from services.runner.sandbox.box import BoxEnd, BoxLimits, Cancellable
 from services.runner.sandbox.sealed import SealedFile
 
 
@@ -11,8 +11,8 @@ from services.runner.sandbox.sealed import SealedFile
 class Program:
     """Code that is ready to start: its files in the temp directory, and a command, or a sealed program, or neither.
 
-    With neither, main.py runs in the warm Python. `out_of_memory` begins the line of stderr that a program writes when
-    memory is refused to it; `extra_address_bytes` is what its runtime reserves beyond what it uses.
+    With neither, main.py runs in the warm Python. `out_of_memory` is what a program writes to stderr when memory is
+    refused to it: one of these begins a line; `extra_address_bytes` is what its runtime reserves beyond what it uses.
     """
 
     argv: tuple[str, ...] = ()
@@ -26,10 +26,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The compiler did not make a program of it: how it ended, and its text."""
+    """The compiler did not make a program of it: how it ended, with its text on stderr."""
 
     end: BoxEnd
-    text: bytes
 
 
 class MissingToolError(Exception):
@@ -40,9 +39,9 @@ class Language(Protocol):
     """One language."""
 
     async def prepare(self) -> None:
-        """Do once what every program needs; MissingToolError if it cannot be done."""
+        """Do once what every program needs, before or while the first is built; MissingToolError if it cannot be."""
         ...
 
-    async def build(self, code: str) -> Program | Refused:
-        """Make a program of the code, in a box."""
+    async def build(self, code: str, limits: BoxLimits, handle: Cancellable) -> Program | Refused:
+        """Make a program of the code, that will run within the limits; a compiler works in a box, until cancelled."""
         ...

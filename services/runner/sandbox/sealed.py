@@ -1,14 +1,19 @@
 """Files in memory that nobody can change any more, to be handed to submitted code by descriptor."""
 
+import errno
 import fcntl
 import os
 
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
 
-def seal(*parts: bytes) -> int:
+#: A machine may refuse to run files in memory that do not ask for it; Linux before 6.3 knows no asking.
+MFD_EXEC = 0x10
+
+
+def seal(*parts: bytes, executable: bool = False) -> int:
     """A descriptor of a file with these bytes, at its beginning; ours to close."""
-    fd = os.memfd_create("sealed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    fd = _create(executable=executable)
     for part in parts:
         rest = memoryview(part)
         while rest:
@@ -19,12 +24,22 @@ def seal(*parts: bytes) -> int:
 
 
 class SealedFile:
-    """A sealed file that is closed with the last one who holds it."""
+    """A sealed file, fit to be executed, that is closed with the last one who holds it."""
 
     def __init__(self, data: bytes) -> None:
-        self.fd = seal(data)
+        self.fd = seal(data, executable=True)
         self.size = len(data)
 
     def __del__(self) -> None:
         """Close it."""
         os.close(self.fd)
+
+
+def _create(*, executable: bool) -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        return os.memfd_create("sealed", flags | MFD_EXEC * executable)
+    except OSError as error:
+        if not executable or error.errno != errno.EINVAL:
+            raise
+        return os.memfd_create("sealed", flags)
