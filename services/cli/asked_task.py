@@ -2,12 +2,12 @@
 
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from services.cli.limit_options import AskedLimits
 from services.cli.options import LanguageWord, PriorityWord, pairs
 from taskandgo.words import LANGUAGES, Strategy
 
@@ -27,6 +27,12 @@ class AskedTask:
     labels: list[str] | None = None
     env: list[str] | None = None
     timeout: float | None = None
+    cpu: float | None = None
+    memory: int | None = None
+    processes: int | None = None
+    open_files: int | None = None
+    disk: int | None = None
+    output: int | None = None
     strategy: Strategy | None = None
     pool: str = ""
     stdin: Path | None = None
@@ -35,7 +41,7 @@ class AskedTask:
         """The message; a usage error says which option is wrong."""
         from taskandgo.api import scheduler_pb2 as api  # noqa: PLC0415 - keeps --help fast
 
-        task = api.Task(
+        return api.Task(
             task_id=self.task_id,
             priority=self.priority or "",
             data=f"{self._language()}:{self._code()}",
@@ -44,10 +50,19 @@ class AskedTask:
             env=pairs("--env", self.env),
             pool=self.pool,
             stdin=self._stdin(),
+            limits=self._limits().to_message(),
         )
-        if self.timeout is not None:
-            task.limits.timeout.FromTimedelta(timedelta(seconds=self.timeout))
-        return task
+
+    def _limits(self) -> AskedLimits:
+        return AskedLimits(
+            timeout=self.timeout,
+            cpu=self.cpu,
+            memory=self.memory,
+            processes=self.processes,
+            open_files=self.open_files,
+            disk=self.disk,
+            output=self.output,
+        )
 
     def _code(self) -> str:
         if (self.code is None) == (self.file is None):

@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415 - imports wait until they are needed, so that --help is fast
 import typer
 
-from services.cli import options
+from services.cli import limit_options, options
 from services.cli.asked_task import AskedTask
 
 
@@ -17,6 +17,12 @@ def run(  # noqa: PLR0913 - Typer makes the options from the parameters
     label: options.Labels = None,
     env: options.Env = None,
     timeout: options.Timeout = None,
+    cpu: limit_options.Cpu = None,
+    memory: limit_options.Memory = None,
+    processes: limit_options.Processes = None,
+    open_files: limit_options.OpenFiles = None,
+    disk: limit_options.Disk = None,
+    output: limit_options.Output = None,
     strategy: options.StrategyOption = None,
     pool: options.Pool = "",
     stdin: options.Stdin = None,
@@ -36,6 +42,12 @@ def run(  # noqa: PLR0913 - Typer makes the options from the parameters
         labels=label,
         env=env,
         timeout=timeout,
+        cpu=cpu,
+        memory=memory,
+        processes=processes,
+        open_files=open_files,
+        disk=disk,
+        output=output,
         strategy=strategy,
         pool=pool,
         stdin=stdin,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli import options
+from services.cli import limit_options, options
 from services.cli.asked_task import AskedTask
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ def submit(  # noqa: PLR0913 - Typer makes the options from the parameters
     label: options.Labels = None,
     env: options.Env = None,
     timeout: options.Timeout = None,
+    cpu: limit_options.Cpu = None,
+    memory: limit_options.Memory = None,
+    processes: limit_options.Processes = None,
+    open_files: limit_options.OpenFiles = None,
+    disk: limit_options.Disk = None,
+    output: limit_options.Output = None,
     strategy: options.StrategyOption = None,
     pool: options.Pool = "",
     stdin: options.Stdin = None,
@@ -42,6 +48,12 @@ def submit(  # noqa: PLR0913 - Typer makes the options from the parameters
         labels=label,
         env=env,
         timeout=timeout,
+        cpu=cpu,
+        memory=memory,
+        processes=processes,
+        open_files=open_files,
+        disk=disk,
+        output=output,
         strategy=strategy,
         pool=pool,
         stdin=stdin,

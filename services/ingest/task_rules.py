@@ -1,6 +1,7 @@
 """What a submitted task must be like: turns a Task of the API into a TaskSpec, or says every field that is wrong.
 
-Pure: no I/O. A field that is laid out but not honoured yet is refused with UNIMPLEMENTED, never ignored.
+Pure: no I/O. A field that is laid out but not honoured yet is refused with UNIMPLEMENTED, never ignored. What limits
+must be like is in limit_rules.py.
 """
 
 import re
@@ -11,9 +12,10 @@ from datetime import datetime
 
 import grpc
 
+from services.ingest.limit_rules import limit_violations, limits_of
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import RefusalError, Violation, invalid
-from taskandgo.task import Limits, TaskSpec
+from taskandgo.task import TaskSpec
 from taskandgo.words import LANGUAGES, Priority, Strategy
 
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -26,7 +28,6 @@ SHOWN = 40
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 NOT_HONOURED = ("split", "retry", "not_before", "deadline")
-NOT_HONOURED_LIMITS = ("cpu_time", "memory_bytes", "processes", "open_files", "disk_bytes", "output_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class TaskRules:
             labels=dict(task.labels),
             env=dict(task.env),
             stdin=task.stdin,
-            limits=Limits(timeout_seconds=_timeout(task)),
+            limits=limits_of(task.limits),
         )
 
     def _violations(self, task: api.Task) -> Iterator[Violation]:
@@ -62,8 +63,7 @@ class TaskRules:
         yield from self._data(task)
         yield from _labels(task)
         yield from _env(task)
-        if task.limits.HasField("timeout"):
-            yield from self._timeout(task.limits.timeout.ToNanoseconds() / 1e9)
+        yield from limit_violations(task.limits, self.max_timeout_seconds)
 
     def _data(self, task: api.Task) -> Iterator[Violation]:
         supported = ", ".join(f"{name}:" for name in LANGUAGES)
@@ -83,11 +83,6 @@ class TaskRules:
             yield Violation("task.data", f"has no code behind the prefix {language}:")
         if "\0" in task.data:
             yield Violation("task.data", "has a NUL character; code is text without NUL")
-
-    def _timeout(self, seconds: float) -> Iterator[Violation]:
-        if not 0 <= seconds <= self.max_timeout_seconds:
-            allowed = f"more than 0 s and at most {self.max_timeout_seconds:g} s"
-            yield Violation("task.limits.timeout", f"is {seconds:g} s; allowed is {allowed}")
 
 
 def _names(task: api.Task) -> Iterator[Violation]:
@@ -132,18 +127,9 @@ def _env(task: api.Task) -> Iterator[Violation]:
 
 def _refuse_not_honoured(task: api.Task) -> None:
     names = [f"task.{name}" for name in NOT_HONOURED if task.HasField(name)]  # type: ignore[arg-type]
-    names += [
-        f"task.limits.{name}"
-        for name in NOT_HONOURED_LIMITS
-        if name in {field.name for field, _ in task.limits.ListFields()}
-    ]
     if names:
         message = f"this server does not honour {', '.join(names)} yet; leave it out"
         raise RefusalError(grpc.StatusCode.UNIMPLEMENTED, message)
-
-
-def _timeout(task: api.Task) -> float | None:
-    return task.limits.timeout.ToNanoseconds() / 1e9 or None
 
 
 def _short(text: str) -> str:

@@ -42,8 +42,6 @@ def test_every_wrong_field_is_named_at_once() -> None:
     [
         api.Task(split=api.Split()),
         api.Task(retry=api.Retry()),
-        api.Task(limits=api.Limits(memory_bytes=1)),
-        api.Task(limits=api.Limits(processes=1)),
     ],
 )
 def test_a_field_that_is_not_honoured_is_unimplemented(task: api.Task) -> None:
