@@ -88,12 +88,15 @@ class AskedLimits:
 
         if self == AskedLimits():
             return None
-        return api.Limits(
-            timeout=None if self.timeout is None else timedelta(seconds=self.timeout),
-            cpu_time=None if self.cpu is None else timedelta(seconds=self.cpu),
-            memory_bytes=self.memory,
-            processes=self.processes,
-            open_files=self.open_files,
-            disk_bytes=self.disk,
-            output_bytes=self.output,
+        limits = api.Limits(
+            memory_bytes=self.memory or 0,
+            processes=self.processes or 0,
+            open_files=self.open_files or 0,
+            disk_bytes=self.disk or 0,
+            output_bytes=self.output or 0,
         )
+        if self.timeout is not None:
+            limits.timeout.FromTimedelta(timedelta(seconds=self.timeout))
+        if self.cpu is not None:
+            limits.cpu_time.FromTimedelta(timedelta(seconds=self.cpu))
+        return limits

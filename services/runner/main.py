@@ -85,6 +85,7 @@ async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> Async
 
 
 def sandbox_plan(settings: RunnerSettings) -> SandboxPlan:
+    """What boxes a runner with these settings makes."""
     return SandboxPlan(
         level=settings.runner_isolation,
         uid=settings.runner_sandbox_uid,

@@ -10,6 +10,7 @@ from collections import deque
 
 import structlog
 
+from services.runner.sandbox.box import SandboxUnavailableError
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.living_box import LivingBox
 from services.runner.sandbox.meter import Meter, Meters
@@ -34,8 +35,14 @@ class ReadyBoxes:
         self._making: set[asyncio.Task[None]] = set()
 
     async def open(self) -> str:
-        """Start the zygotes; the steps that one took. SandboxUnavailableError if they cannot be."""
-        return (await asyncio.gather(*(seat.open() for seat in self._seats)))[0]
+        """Start the zygotes and make a first box; the steps that were taken. SandboxUnavailableError if it fails."""
+        steps = await asyncio.gather(*(seat.open() for seat in self._seats))
+        try:
+            box, meter = await self._make(self._usual)
+        except ZygoteGoneError as error:
+            raise SandboxUnavailableError(str(error)) from error
+        self._ready.append((box, meter))
+        return f"{steps[0]}; {box.steps}"
 
     async def take(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
         """A box by the plan, and its meter; ZygoteGoneError, with the reason, if none can be made."""

@@ -23,9 +23,13 @@ from services.runner.sandbox.box import (
     OutputWatcher,
     SandboxUnavailableError,
 )
+from services.runner.sandbox.failure import failure_of
+from services.runner.sandbox.fixes import explain
 from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, JobPlan, Limit, ZygotePlan
 from services.runner.sandbox.inside.root_fs import OWN_FOLDERS
+from services.runner.sandbox.machine import look_at_machine
 from services.runner.sandbox.meter import Meters
+from services.runner.sandbox.prove_isolation import prove_isolation, require
 from services.runner.sandbox.ready_boxes import ReadyBoxes
 from services.runner.sandbox.run_job import RunJob
 from services.runner.sandbox.zygote_process import PRODUCT, ZygoteGoneError
@@ -139,13 +143,23 @@ class Sandbox:
 
 @asynccontextmanager
 async def open_sandbox(plan: SandboxPlan) -> AsyncIterator[Sandbox]:
-    """A sandbox that is open while the context lasts."""
+    """A sandbox whose boxes are proved to hold, open while the context lasts; SandboxUnavailableError says the fix."""
     sandbox = Sandbox(plan)
     try:
-        await sandbox.open()
+        await _prove(sandbox, plan)
         yield sandbox
     finally:
         await sandbox.close()
+
+
+async def _prove(sandbox: Sandbox, plan: SandboxPlan) -> None:
+    try:
+        await sandbox.open()
+        findings = await prove_isolation(sandbox, plan.limits)
+        require(findings)
+    except SandboxUnavailableError as error:
+        failure = failure_of(plan.level, str(error), look_at_machine())
+        raise SandboxUnavailableError(explain(failure)) from error
 
 
 def _rlimits(limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:

@@ -35,18 +35,14 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
     """A zygote that is ready; SandboxUnavailableError with the failing step if it cannot be."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        process = await asyncio.create_subprocess_exec(
-            *(interpreter, "-s", "-B", "-c", BOOT, str(theirs.fileno()), str(PRODUCT)),
-            pass_fds=(theirs.fileno(),),
-            env=ENV,
-            cwd="/",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        try:
+            process = await _execute(interpreter, theirs.fileno())
+        except OSError as error:
+            ours.close()
+            raise SandboxUnavailableError(f"the interpreter: {error.strerror}: {interpreter}") from error
     zygote = ZygoteProcess(process, ours)
-    tell(ours, tuple(plan))
+    with contextlib.suppress(OSError):  # it ended already, which `ready` tells
+        tell(ours, tuple(plan))
     try:
         async with asyncio.timeout(START_SECONDS):
             await zygote.ready
@@ -54,6 +50,19 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
         zygote.kill()
         raise SandboxUnavailableError(f"{interpreter} did not become a zygote within {START_SECONDS:g} s") from None
     return zygote
+
+
+async def _execute(interpreter: str, channel: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(interpreter, "-s", "-B", "-c", BOOT, str(channel), str(PRODUCT)),
+        pass_fds=(channel,),
+        env=ENV,
+        cwd="/",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 class ZygoteProcess:
@@ -163,7 +172,7 @@ class ZygoteProcess:
         self._hear()
         if not self.ready.done():
             self.ready.set_exception(SandboxUnavailableError(said or f"the zygote ended with code {code}"))
-        elif not self._retired:
+        elif not (self._retired or self.ready.exception()):
             log.error("zygote.died", code=code, said=said)
         self._channel.close()
         for asked in self._asked.values():

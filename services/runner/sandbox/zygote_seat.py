@@ -44,10 +44,14 @@ class ZygoteSeat:
                 log.warning("zygote.failed", error=str(error))
                 if last == TRIES - 1:
                     raise
-        if problem := await box.ready:
-            box.kill()
-            await box.dead
-            box.close()
+        problem = "nobody waits for it any more"
+        try:
+            problem = await box.ready
+        finally:
+            if problem:
+                box.kill()
+                box.dead.add_done_callback(lambda _dead: box.close())
+        if problem:
             raise ZygoteGoneError(problem)
         return box
 
