@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from services.cli import limit_options, options
 from services.cli.limit_options import AskedLimits
-from services.cli.options import LanguageWord, PriorityWord, pairs
-from taskandgo.words import LANGUAGES, Strategy
+from services.cli.options import LanguageWord, pairs
+from taskandgo.words import LANGUAGES
 
 if TYPE_CHECKING:
     from taskandgo.api.scheduler_pb2 import Task
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
 class AskedTask:
     """The options of `submit` and `run`, as they were given."""
 
-    file: str | None
-    code: str | None
-    language: LanguageWord | None = None
-    priority: PriorityWord | None = None
-    task_id: str = ""
-    labels: list[str] | None = None
-    env: list[str] | None = None
-    timeout: float | None = None
-    cpu: float | None = None
-    memory: int | None = None
-    processes: int | None = None
-    open_files: int | None = None
-    disk: int | None = None
-    output: int | None = None
-    strategy: Strategy | None = None
-    pool: str = ""
-    stdin: Path | None = None
+    file: options.File = None
+    code: options.Code = None
+    language: options.Language = None
+    priority: options.PriorityOption = None
+    task_id: options.Id = ""
+    labels: options.Labels = None
+    env: options.Env = None
+    timeout: options.Timeout = None
+    cpu: limit_options.Cpu = None
+    memory: limit_options.Memory = None
+    processes: limit_options.Processes = None
+    open_files: limit_options.OpenFiles = None
+    disk: limit_options.Disk = None
+    output: limit_options.Output = None
+    strategy: options.StrategyOption = None
+    pool: options.Pool = ""
+    stdin: options.Stdin = None
 
     def to_message(self) -> "Task":
         """The message; a usage error says which option is wrong."""

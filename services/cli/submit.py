@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli import limit_options, options
+from services.cli import options
 from services.cli.asked_task import AskedTask
+from services.cli.asking import asks_for_task
 
 if TYPE_CHECKING:
     from taskandgo.api.scheduler_pb2 import Task
@@ -15,49 +16,15 @@ if TYPE_CHECKING:
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end, show it, and exit with the task's exit code.")]
 
 
-def submit(  # noqa: PLR0913 - Typer makes the options from the parameters
+@asks_for_task
+def submit(
     *,
-    file: options.File = None,
-    code: options.Code = None,
-    language: options.Language = None,
-    priority: options.PriorityOption = None,
-    task_id: options.Id = "",
-    label: options.Labels = None,
-    env: options.Env = None,
-    timeout: options.Timeout = None,
-    cpu: limit_options.Cpu = None,
-    memory: limit_options.Memory = None,
-    processes: limit_options.Processes = None,
-    open_files: limit_options.OpenFiles = None,
-    disk: limit_options.Disk = None,
-    output: limit_options.Output = None,
-    strategy: options.StrategyOption = None,
-    pool: options.Pool = "",
-    stdin: options.Stdin = None,
+    asked: AskedTask,
     wait: Wait = False,
     json: options.Json = False,
     server: options.Server = options.DEFAULT_SERVER,
 ) -> None:
     """Submit a task; prints its id."""
-    asked = AskedTask(
-        file=file,
-        code=code,
-        language=language,
-        priority=priority,
-        task_id=task_id,
-        labels=label,
-        env=env,
-        timeout=timeout,
-        cpu=cpu,
-        memory=memory,
-        processes=processes,
-        open_files=open_files,
-        disk=disk,
-        output=output,
-        strategy=strategy,
-        pool=pool,
-        stdin=stdin,
-    )
     if wait:
         _submit_and_wait(asked.to_message(), server, json=json)
     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.runner.sandbox.failure import PROOF, STARTING, STEPS, Failure
+from services.runner.sandbox.inside.plan import STRICT
 from services.runner.sandbox.machine import UNCONFINED
 
 
@@ -47,7 +48,7 @@ OR_RESTRICTED = "Or, for Python alone, set RUNNER_ISOLATION=restricted."
 SECCOMP_PROFILE = (
     "the container's seccomp profile does not allow it. Docker: --security-opt seccomp=FILE; Kubernetes: "
     "securityContext.seccompProfile of type Localhost; FILE is the runtime's default profile with unshare, clone, "
-    "clone3, setns, mount, mount_setattr, umount2 and pivot_root allowed (docs/sandbox.md has it)."
+    "setns, mount, mount_setattr, umount2 and pivot_root allowed (docs/sandbox.md has it)."
 )
 APPARMOR_PROFILE = (
     "the container's AppArmor profile does not allow mounts. Docker: --security-opt apparmor=unconfined; Kubernetes: "
@@ -62,20 +63,9 @@ FIXES = (
     ),
     Fix(
         EVERY,
-        lambda failure: "clone3" in failure.said and _is_missing(failure) and failure.machine.is_older_than(5, 3),
-        "the kernel is too old: clone3 came with Linux 5.3.",
-    ),
-    Fix(
-        EVERY,
-        lambda failure: "close_range" in failure.said and _is_missing(failure) and failure.machine.is_older_than(5, 9),
-        "the kernel is too old: close_range came with Linux 5.9.",
-    ),
-    Fix(
-        EVERY,
-        lambda failure: (
-            "mount_setattr" in failure.said and _is_missing(failure) and failure.machine.is_older_than(5, 12)
-        ),
-        "the kernel is too old: mount_setattr came with Linux 5.12.",
+        lambda failure: failure.level == STRICT and failure.machine.is_older_than(5, 13),
+        "the kernel is too old: strict needs Linux 5.13, for setns of a process (5.8), close_range (5.9), "
+        "mount_setattr (5.12) and Landlock (5.13).",
     ),
     Fix(
         NAMESPACES,
