@@ -7,6 +7,7 @@ from services.runner.languages.language import MissingToolError
 from services.runner.languages.languages import make_languages
 from services.runner.running_chunks import RunningChunk
 from services.runner.sandbox.box import Box
+from services.runner.sandbox.zygote_process import ZygoteGoneError
 from services.runner.settings import RunnerSettings
 from taskandgo.messages import ChunkReady
 from taskandgo.words import Outcome, Priority, Stream
@@ -35,7 +36,7 @@ async def try_languages(settings: RunnerSettings, box: Box) -> list[TriedLanguag
     for name, language in languages.items():
         try:
             await language.prepare()
-        except MissingToolError as error:
+        except (MissingToolError, ZygoteGoneError) as error:
             tried.append(TriedLanguage(name, runs=False, said=str(error)))
         else:
             tried.append(await _try(execute, name))

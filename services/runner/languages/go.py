@@ -9,13 +9,15 @@ from collections import OrderedDict
 from pathlib import Path
 
 from services.runner.languages.go_toolchain import LIBRARY, TOOLS, GoToolchain, prepare_go
-from services.runner.languages.language import Program, Refused
+from services.runner.languages.language import MissingToolError, Program, Refused
 from services.runner.sandbox.box import Box, BoxJob, BoxLimits, EndedBy
+from services.runner.sandbox.inside.plan import RESTRICTED
 from services.runner.sandbox.sealed import SealedFile
 
 MIB = 1024 * 1024
 EXTRA_ADDRESS_BYTES = 512 * MIB
 OUT_OF_MEMORY = (b"fatal error: runtime: out of memory", b"runtime: out of memory", b"runtime: cannot allocate memory")
+NOT_RESTRICTED = "Go needs the isolation level strict: restricted lets code start no program"
 CACHE_BYTES = 256 * MIB
 #: fd 3 keeps the compiler's own words away from stdout, which carries the binary.
 SCRIPT = (
@@ -65,6 +67,8 @@ class Go:
             del self._builds[key]
 
     async def _toolchain(self) -> GoToolchain:
+        if self._box.isolation == RESTRICTED:
+            raise MissingToolError(NOT_RESTRICTED)
         if self._preparing is None or (self._preparing.done() and self._preparing.exception()):
             self._preparing = asyncio.get_running_loop().create_task(prepare_go(self._cache))
         return await asyncio.shield(self._preparing)
