@@ -15,6 +15,7 @@ from services.runner.limits import granted
 from services.runner.main import sandbox_plan
 from services.runner.sandbox import prove_isolation as proving
 from services.runner.sandbox.box import Box, BoxEnd, BoxJob, BoxLimits, SandboxUnavailableError
+from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.inside.plan import RESTRICTED, STRICT
 from services.runner.sandbox.probes import PROBES, Probe
 from services.runner.sandbox.prove_isolation import LEAVES_NOTHING, bait, probing_job, prove_isolation
@@ -126,7 +127,7 @@ class Opened:
     """A context in which a sandbox is open."""
 
     async def __aenter__(self) -> Sandbox:
-        self.sandbox = Sandbox(sandbox_plan(settings(STRICT)))
+        self.sandbox = Sandbox(sandbox_plan(settings(STRICT)), SandboxEvents())
         await self.sandbox.open()
         return self.sandbox
 

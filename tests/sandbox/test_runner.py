@@ -2,91 +2,18 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
 from services.runner.main import serve
-from services.runner.settings import RunnerSettings
-from taskandgo.broker.broker import Ack, Delivery, Disposition
-from taskandgo.broker.memory import MemoryBroker, open_memory
-from taskandgo.broker.topology import listener, runner_chunk_ready
-from taskandgo.messages import (
-    ChunkFinished,
-    ChunkOutput,
-    ChunkReady,
-    ChunkStarted,
-    Message,
-    RunnerHeartbeat,
-    TaskCancelled,
-    decode,
-)
-from taskandgo.settings import load
-from taskandgo.task import AttemptResult, Limits
-from taskandgo.words import Outcome, Priority
-
-
-class Heard:
-    """Every message of the runner's, in order."""
-
-    def __init__(self) -> None:
-        self.messages: deque[Message] = deque()
-        self._changed = asyncio.Condition()
-
-    async def __call__(self, delivery: Delivery) -> Disposition:
-        """Keep it."""
-        async with self._changed:
-            self.messages.append(decode(delivery.body))
-            self._changed.notify_all()
-        return Ack()
-
-    async def first(self, wanted: Callable[[Message], bool]) -> Message:
-        """The first message that is wanted, waited for."""
-        async with self._changed, asyncio.timeout(60):
-            await self._changed.wait_for(lambda: any(map(wanted, self.messages)))
-            return next(filter(wanted, self.messages))
-
-
-class Running:
-    """A runner, its broker and what it says."""
-
-    def __init__(self, broker: MemoryBroker, heard: Heard) -> None:
-        self.broker = broker
-        self.heard = heard
-
-    async def submit(self, code: str, language: str = "python", **fields: object) -> str:
-        """Make a chunk ready; its task's id."""
-        task_id = f"t-{uuid4().hex}"
-        chunk = ChunkReady(
-            task_id=task_id, chunk_index=0, chunk_count=1, attempt=1, priority=Priority.NORMAL, pool="default",
-            language=language, code=code, **fields,  # type: ignore[arg-type]
-        )  # fmt: skip
-        await self.broker.publish(chunk)
-        return task_id
-
-    async def finished(self, task_id: str) -> ChunkFinished:
-        """How the task's chunk ended."""
-        wanted = await self.heard.first(lambda m: isinstance(m, ChunkFinished) and m.task_id == task_id)
-        assert isinstance(wanted, ChunkFinished)
-        return wanted
-
-    async def result(self, code: str, language: str = "python", **fields: object) -> AttemptResult:
-        """The result of a chunk."""
-        return (await self.finished(await self.submit(code, language, **fields))).result
-
-
-def settings(**more: object) -> RunnerSettings:
-    """A runner's settings for tests."""
-    return load(RunnerSettings, broker_url="memory://", runner_http_listen="", runner_slots=2, **more)
-
-
-async def hear(broker: MemoryBroker) -> Heard:
-    """Listen to all that runners say."""
-    heard = Heard()
-    await broker.consume(listener(f"test.{uuid4().hex}", "chunk.#", "runner.heartbeat"), heard, prefetch=1000)
-    return heard
+from taskandgo.broker.memory import open_memory
+from taskandgo.broker.topology import runner_chunk_ready
+from taskandgo.messages import ChunkOutput, ChunkStarted, RunnerHeartbeat, TaskCancelled
+from taskandgo.task import Limits
+from taskandgo.words import Outcome
+from tests.sandbox.whole_runner import Running, hear, settings
 
 
 @pytest.fixture

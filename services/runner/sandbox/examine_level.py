@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.runner.sandbox.box import SandboxUnavailableError
+from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.failure import PROOF, STARTING, STEPS, failure_of
 from services.runner.sandbox.fixes import fix_of
 from services.runner.sandbox.machine import Machine
@@ -34,7 +35,7 @@ class Examination:
 async def examine_level(plan: SandboxPlan, machine: Machine) -> Examination:
     """Whether the plan's level can be given on this machine."""
     try:
-        sandbox = Sandbox(plan)
+        sandbox = Sandbox(plan, SandboxEvents())
     except SandboxUnavailableError as error:
         return _failed(plan.level, str(error), machine)
     try:
@@ -49,7 +50,7 @@ async def examine_level(plan: SandboxPlan, machine: Machine) -> Examination:
 
 def _judged(sandbox: Sandbox, findings: list[Finding], machine: Machine) -> Examination:
     steps = [STARTING, *dict.fromkeys(sandbox.steps.split(SEPARATOR))]
-    level, metering = sandbox.isolation, sandbox.metering
+    level, metering = sandbox.isolation, sandbox.metering_explained
     if all(finding.holds for finding in findings):
         return Examination(level, steps, findings, metering)
     fix = fix_of(failure_of(level, f"{PROOF}: {BROKEN}", machine))

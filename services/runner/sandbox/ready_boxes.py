@@ -6,11 +6,13 @@ has ended, not while one starts.
 
 import asyncio
 import itertools
+import time
 from collections import deque
 
 import structlog
 
 from services.runner.sandbox.box import SandboxUnavailableError
+from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.living_box import LivingBox
 from services.runner.sandbox.meter import Meter, Meters
@@ -25,14 +27,30 @@ log = structlog.get_logger()
 class ReadyBoxes:
     """The boxes of a runner that wait for a job."""
 
-    def __init__(self, interpreter: str, plan: ZygotePlan, meters: Meters, slots: int, usual: BoxPlan) -> None:
-        self._seats = [ZygoteSeat(interpreter, plan) for _ in range(1 + (slots - 1) // SLOTS_A_ZYGOTE)]
+    def __init__(  # noqa: PLR0913 - what boxes are made of
+        self,
+        interpreter: str,
+        plan: ZygotePlan,
+        meters: Meters,
+        slots: int,
+        usual: BoxPlan,
+        *,
+        events: SandboxEvents,
+    ) -> None:
+        self._events = events
+        self._seats = [
+            ZygoteSeat(interpreter, plan, events.zygote_replaced) for _ in range(1 + (slots - 1) // SLOTS_A_ZYGOTE)
+        ]
         self._turns = itertools.cycle(self._seats)
         self._meters = meters
         self._wanted = slots + 1
         self._usual = usual
         self._ready: deque[tuple[LivingBox, Meter]] = deque()
         self._making: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._ready)
 
     async def open(self) -> str:
         """Start the zygotes and make a first box; the steps that were taken. SandboxUnavailableError if it fails."""
@@ -88,6 +106,7 @@ class ReadyBoxes:
             log.warning("box.not_made", error=str(error))  # the job that wants one says so in its result
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
+        started = time.monotonic()
         meter = self._meters.make()
         try:
             box = await next(self._turns).make(plan, meter.entries)
@@ -95,6 +114,7 @@ class ReadyBoxes:
             meter.close()
             raise
         meter.hold(box)
+        self._events.box_made(time.monotonic() - started)
         return box, meter
 
     async def _discard(self) -> None:

@@ -23,6 +23,7 @@ from services.runner.sandbox.box import (
     OutputWatcher,
     SandboxUnavailableError,
 )
+from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.failure import failure_of
 from services.runner.sandbox.fixes import explain
 from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, JobPlan, Limit, ZygotePlan
@@ -58,12 +59,14 @@ class SandboxPlan:
 class Sandbox:
     """Runs each job in a box of its own."""
 
-    def __init__(self, plan: SandboxPlan) -> None:
+    def __init__(self, plan: SandboxPlan, events: SandboxEvents) -> None:
         self._plan = plan
         self._shown = _interpreter_folder(plan.interpreter)
         self._usual = BoxPlan(plan.limits.disk_bytes, _rlimits(plan.limits, LARGEST_EXTRA_BYTES))
         self._meters = Meters(plan.runner)
-        self._boxes = ReadyBoxes(plan.interpreter, self._zygote_plan(), self._meters, plan.slots, self._usual)
+        self._boxes = ReadyBoxes(
+            plan.interpreter, self._zygote_plan(), self._meters, plan.slots, self._usual, events=events
+        )
         self.steps = ""
 
     @property
@@ -73,8 +76,18 @@ class Sandbox:
 
     @property
     def metering(self) -> str:
-        """How what a box uses is limited and counted, for a person."""
+        """How what a box uses is limited and counted: cgroup-v1, cgroup-v2 or sampled."""
+        return self._meters.kind
+
+    @property
+    def metering_explained(self) -> str:
+        """The same for a person, with the reason where there are no cgroups."""
         return self._meters.described
+
+    @property
+    def boxes_ready(self) -> int:
+        """How many boxes wait for a job."""
+        return len(self._boxes)
 
     async def open(self) -> None:
         """Start the zygotes; SandboxUnavailableError if they cannot be."""
@@ -142,9 +155,9 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_sandbox(plan: SandboxPlan) -> AsyncIterator[Sandbox]:
+async def open_sandbox(plan: SandboxPlan, events: SandboxEvents | None = None) -> AsyncIterator[Sandbox]:
     """A sandbox whose boxes are proved to hold, open while the context lasts; SandboxUnavailableError says the fix."""
-    sandbox = Sandbox(plan)
+    sandbox = Sandbox(plan, events or SandboxEvents())
     try:
         await _prove(sandbox, plan)
         yield sandbox

@@ -5,6 +5,7 @@ does not stay; its successor is warm before it goes; one that died or hangs is r
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -22,7 +23,8 @@ log = structlog.get_logger()
 class ZygoteSeat:
     """One zygote after another."""
 
-    def __init__(self, interpreter: str, plan: ZygotePlan) -> None:
+    def __init__(self, interpreter: str, plan: ZygotePlan, replaced: Callable[[], None]) -> None:
+        self._replaced = replaced
         self._interpreter = interpreter
         self._plan = plan
         self._zygote: ZygoteProcess | None = None
@@ -90,3 +92,4 @@ class ZygoteSeat:
                 raise ZygoteGoneError(str(error)) from error
             if former:
                 former.retire()
+                self._replaced()
