@@ -146,7 +146,6 @@ async def test_runner_counts_attempts_and_how_long_they_held_a_slot(services: Se
     assert found["taskandgo_runner_results_unpublished"] == 0
     assert found["taskandgo_runner_run_seconds_count:python:succeeded"] == 1
     assert found["taskandgo_runner_box_making_seconds_count"] >= 1
-    assert found["taskandgo_runner_boxes_ready"] >= 1
     # One made way for Go's library to be shown, if that was prepared already.
     assert found["taskandgo_runner_zygotes_replaced_total"] <= 1
     assert any(name.startswith("taskandgo_runner_isolation:strict:") for name in found)

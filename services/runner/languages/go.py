@@ -35,16 +35,22 @@ class Go:
         self._box = box
         self._cache = cache
         self._limits = limits
+        self._showing = asyncio.Lock()
+        self._is_shown = False
         self._preparing: asyncio.Task[GoToolchain] | None = None
         self._builds: OrderedDict[bytes, asyncio.Task[Program | Refused]] = OrderedDict()
 
     async def prepare(self) -> None:
         """Find the toolchain, compile the standard library once, and show both to boxes."""
         toolchain = await self._toolchain()
-        await self._box.show({str(toolchain.tools): TOOLS, str(toolchain.library): LIBRARY})
+        async with self._showing:
+            if not self._is_shown:
+                await self._box.show({str(toolchain.tools): TOOLS, str(toolchain.library): LIBRARY})
+                self._is_shown = True
 
     async def build(self, code: str) -> Program | Refused:
         """The program, or the compiler's text."""
+        await self.prepare()
         toolchain = await self._toolchain()
         key = hashlib.sha256(f"{toolchain.version}\0{code}".encode()).digest()
         building = self._builds.get(key)

@@ -47,6 +47,7 @@ class ReadyBoxes:
         self._usual = usual
         self._ready: deque[tuple[LivingBox, Meter]] = deque()
         self._making: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def __len__(self) -> int:
         """How many wait."""
@@ -79,7 +80,9 @@ class ReadyBoxes:
         self.refill()
 
     def refill(self) -> None:
-        """Have as many boxes ready as are wanted, soon."""
+        """Have as many boxes ready as are wanted, soon; none any more once it is closed."""
+        if self._is_closed:
+            return
         for _ in range(self._wanted - len(self._ready) - len(self._making)):
             making = asyncio.get_running_loop().create_task(self._add())
             self._making.add(making)
@@ -88,11 +91,14 @@ class ReadyBoxes:
     async def replace(self, plan: ZygotePlan) -> None:
         """Have all boxes from now on made by another plan."""
         await asyncio.gather(*(seat.replace(plan) for seat in self._seats))
+        # What was on its way may still be by the old plan.
+        await asyncio.gather(*self._making, return_exceptions=True)
         await self._discard()
         self.refill()
 
     async def close(self) -> None:
         """End everything."""
+        self._is_closed = True
         for making in self._making:
             making.cancel()
         await asyncio.gather(*self._making, return_exceptions=True)

@@ -49,6 +49,10 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
     except TimeoutError:
         zygote.kill()
         raise SandboxUnavailableError(f"{interpreter} did not become a zygote within {START_SECONDS:g} s") from None
+    except asyncio.CancelledError:
+        zygote.kill()
+        await zygote.gone
+        raise
     return zygote
 
 
