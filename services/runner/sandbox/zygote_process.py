@@ -40,6 +40,9 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
         except OSError as error:
             ours.close()
             raise SandboxUnavailableError(f"the interpreter: {error.strerror}: {interpreter}") from error
+        except asyncio.CancelledError:
+            ours.close()
+            raise
     zygote = ZygoteProcess(process, ours)
     with contextlib.suppress(OSError):  # it ended already, which `ready` tells
         tell(ours, tuple(plan))
