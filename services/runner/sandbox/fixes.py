@@ -179,6 +179,12 @@ FIXES = (
         "set RUNNER_PYTHON to the path of a Python of 3.11 or newer that the runner may start.",
     ),
     Fix(
+        ("its cgroups",),
+        _always,
+        "the cgroups below the runner's own have to be its to write: with systemd, Delegate=cpu memory pids; else mount "
+        "/sys/fs/cgroup read-only, and what boxes use is sampled.",
+    ),
+    Fix(
         ("seccomp", "no capabilities"),
         _always,
         "the kernel needs CONFIG_SECCOMP_FILTER, and a container's own seccomp profile has to allow seccomp, prctl, "
