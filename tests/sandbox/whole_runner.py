@@ -1,39 +1,15 @@
 """A whole runner in a test: the real memory broker before it, real boxes behind it, and an ear for all that it says."""
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
 from uuid import uuid4
 
 from services.runner.settings import RunnerSettings
-from taskandgo.broker.broker import Ack, Delivery, Disposition
 from taskandgo.broker.memory import MemoryBroker
 from taskandgo.broker.topology import listener
-from taskandgo.messages import ChunkFinished, ChunkReady, Message, decode
+from taskandgo.messages import ChunkFinished, ChunkReady
 from taskandgo.settings import load
 from taskandgo.task import AttemptResult
 from taskandgo.words import Priority
-
-
-class Heard:
-    """Every message of the runner's, in order."""
-
-    def __init__(self) -> None:
-        self.messages: deque[Message] = deque()
-        self._changed = asyncio.Condition()
-
-    async def __call__(self, delivery: Delivery) -> Disposition:
-        """Keep it."""
-        async with self._changed:
-            self.messages.append(decode(delivery.body))
-            self._changed.notify_all()
-        return Ack()
-
-    async def first(self, wanted: Callable[[Message], bool]) -> Message:
-        """The first message that is wanted, waited for."""
-        async with self._changed, asyncio.timeout(60):
-            await self._changed.wait_for(lambda: any(map(wanted, self.messages)))
-            return next(filter(wanted, self.messages))
+from tests.messages_heard import Heard
 
 
 class Running:

@@ -181,8 +181,8 @@ FIXES = (
     Fix(
         ("its cgroups",),
         _always,
-        "the cgroups below the runner's own have to be its to write: with systemd, Delegate=cpu memory pids; else mount "
-        "/sys/fs/cgroup read-only, and what boxes use is sampled.",
+        "the cgroups below the runner's own have to be its to write: with systemd, Delegate=cpu memory pids; else "
+        "mount /sys/fs/cgroup read-only, and what boxes use is sampled.",
     ),
     Fix(
         ("seccomp", "no capabilities"),
