@@ -17,17 +17,15 @@ setup: .venv/installed ## Make the virtual environment from the lock file
 
 .PHONY: demo
 demo: setup ## Run the main job, embedded: nothing else to install or start
-	@tools/install-sandbox
 	@.venv/bin/taskandgo demo
 
 .PHONY: up
 up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metrics 8081)
-	@tools/install-sandbox
 	@.venv/bin/taskandgo up
 
 .PHONY: test
 test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
-	@tools/install-sandbox
+	@tools/install-bubblewrap
 	@tools/install-servers
 	@$(PY) -m pytest
 
@@ -56,6 +54,6 @@ lock: setup ## Resolve the dependencies anew
 
 .PHONY: bench
 bench: setup ## Measure the stack side by side with Celery and Dramatiq
-	@tools/install-sandbox
+	@tools/install-bubblewrap
 	@tools/install-servers
 	@$(PY) -m bench

@@ -110,7 +110,11 @@ class ChunkCancelled(Message, frozen=True):
 
 
 class RunnerHeartbeat(Message, frozen=True):
-    """A runner is alive: what it can do and how busy it is."""
+    """A runner is alive: what it can do and how busy it is.
+
+    `isolation` is how it confines code, strict or restricted; `metering` how it counts what code uses: cgroup-v1,
+    cgroup-v2 or sampled.
+    """
 
     runner: str
     pool: str
@@ -120,6 +124,7 @@ class RunnerHeartbeat(Message, frozen=True):
     isolation: str
     sent_at: datetime
     draining: bool = False
+    metering: str = ""
 
 
 AnyMessage = (

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from services.cli import options
+from services.cli import limit_options, options
 from services.cli.asked_input import code_file, read_input
 from services.cli.asked_instant import parse_instant
 from services.cli.asked_split import AskedSplit
+from services.cli.limit_options import AskedLimits
 from services.cli.options import LanguageWord, pairs
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ class AskedTask:
     labels: options.Labels = None
     env: options.Env = None
     timeout: options.Timeout = None
+    cpu: limit_options.Cpu = None
+    memory: limit_options.Memory = None
+    processes: limit_options.Processes = None
+    open_files: limit_options.OpenFiles = None
+    disk: limit_options.Disk = None
+    output: limit_options.Output = None
     strategy: options.StrategyOption = None
     pool: options.Pool = ""
     stdin: options.Stdin = None
@@ -58,12 +65,22 @@ class AskedTask:
             pool=self.pool,
             stdin=read_input(self.stdin, "--stdin") if self.stdin else b"",
             split=self._split().to_message(),
+            limits=self._limits().to_message(),
         )
-        if self.timeout is not None:
-            task.limits.timeout.FromTimedelta(timedelta(seconds=self.timeout))
         self._add_retry(task)
         self._add_instants(task, datetime.now(UTC))
         return task
+
+    def _limits(self) -> AskedLimits:
+        return AskedLimits(
+            timeout=self.timeout,
+            cpu=self.cpu,
+            memory=self.memory,
+            processes=self.processes,
+            open_files=self.open_files,
+            disk=self.disk,
+            output=self.output,
+        )
 
     def _data(self) -> str:
         if (self.code is None) == (self.file is None):

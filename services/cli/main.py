@@ -13,6 +13,7 @@ from services.cli import services
 from services.cli.cancel import cancel
 from services.cli.chunks import chunks
 from services.cli.demo import demo
+from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
 from services.cli.get import get
 from services.cli.list import list_tasks
@@ -46,7 +47,7 @@ SERVICES = "Services"
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     EVERYDAY: (run, submit, get, watch, wait, chunks, cancel, retry),
     EMBEDDED: (up, demo),
-    SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate),
+    SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate, doctor),
 }
 
 for panel, commands in COMMANDS.items():

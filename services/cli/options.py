@@ -8,6 +8,9 @@ import typer
 
 from taskandgo.words import Priority, Strategy, TaskState
 
+#: The heading of the options that limit an attempt.
+LIMITS = "Limits"
+
 
 class PriorityWord(StrEnum):
     """Priority by the words people use; Typer wants choices as an enumeration of texts."""
@@ -44,7 +47,10 @@ Env = Annotated[
     list[str] | None, typer.Option("--env", metavar="KEY=VALUE", help="An environment variable; repeatable.")
 ]
 Timeout = Annotated[
-    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Longest time the code may run; 60 unless given.")
+    float | None,
+    typer.Option(
+        min=0.001, metavar="SECONDS", help="Longest time the code may run; 60 unless given.", rich_help_panel=LIMITS
+    ),
 ]
 StrategyOption = Annotated[Strategy | None, typer.Option(help="How it is cut; the server's choice unless given.")]
 Pool = Annotated[str, typer.Option(help="The set of runners that may take it; default unless given.")]

@@ -1,7 +1,6 @@
 """What a submitted task must be like: turns a Task of the API into a TaskSpec, or says every field that is wrong.
 
-Pure: no I/O. A field that is laid out but not honoured yet is refused with UNIMPLEMENTED, never ignored.
-What `split`, `retry` and the instants must be like has files of its own.
+Pure: no I/O. What limits, `split`, `retry` and the instants must be like has files of its own.
 """
 
 import re
@@ -10,15 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import grpc
-
 from services.ingest.code_rules import code_of, code_violations
 from services.ingest.instant_rules import deadline_of, instant_violations, not_before_of
+from services.ingest.limit_rules import limit_violations, limits_of
 from services.ingest.retry_rules import retry_of, retry_violations
 from services.ingest.split_rules import input_sizes, split_of, split_violations
 from taskandgo.api import scheduler_pb2 as api
-from taskandgo.rpc.refusal import RefusalError, Violation, invalid
-from taskandgo.task import Limits, TaskSpec
+from taskandgo.rpc.refusal import Violation, invalid
+from taskandgo.task import TaskSpec
 from taskandgo.words import Priority, Strategy
 
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -30,7 +28,6 @@ MAX_LABELS, MAX_LABEL_VALUE, MAX_ENV, MAX_ENV_BYTES = 32, 256, 64, 32 * 1024
 SHOWN = 40
 
 PRIORITIES = {priority.word: priority for priority in Priority}
-NOT_HONOURED_LIMITS = ("cpu_time", "memory_bytes", "processes", "open_files", "disk_bytes", "output_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,6 @@ class TaskRules:
         """The task as it will be kept; RefusalError names every field that is wrong."""
         if violations := tuple(self._violations(task, now)):
             raise invalid(*violations)
-        _refuse_not_honoured(task)
         code = code_of(task.data)
         return TaskSpec(
             task_id=task.task_id or f"task-{uuid.uuid4().hex}",
@@ -59,7 +55,7 @@ class TaskRules:
             labels=dict(task.labels),
             env=dict(task.env),
             stdin=task.stdin,
-            limits=Limits(timeout_seconds=_timeout(task)),
+            limits=limits_of(task.limits),
             split=split_of(task.split) if task.HasField("split") else None,
             retry=retry_of(task.retry),
             not_before=not_before_of(task, now),
@@ -77,8 +73,7 @@ class TaskRules:
         yield from code_violations("task.data", task.data)
         yield from _labels(task)
         yield from _env(task)
-        if task.limits.HasField("timeout"):
-            yield from self._timeout(task.limits.timeout.ToNanoseconds() / 1e9)
+        yield from limit_violations(task.limits, self.max_timeout_seconds)
         if task.HasField("split"):
             yield from split_violations(task, self.max_chunks)
         if task.HasField("retry"):
@@ -93,11 +88,6 @@ class TaskRules:
             largest = max(sizes, key=sizes.__getitem__)
             allowed = f"at most {self.max_data_bytes} are allowed for code and input together"
             yield Violation(largest, f"is {sizes[largest]} bytes of {total} in all; {allowed}")
-
-    def _timeout(self, seconds: float) -> Iterator[Violation]:
-        if not 0 <= seconds <= self.max_timeout_seconds:
-            allowed = f"more than 0 s and at most {self.max_timeout_seconds:g} s"
-            yield Violation("task.limits.timeout", f"is {seconds:g} s; allowed is {allowed}")
 
 
 def _names(task: api.Task) -> Iterator[Violation]:
@@ -138,21 +128,6 @@ def _env(task: api.Task) -> Iterator[Violation]:
             yield Violation("task.env", f"has the name {_short(name)}, which is the scheduler's or a loader's own")
         if "\0" in value:
             yield Violation(f"task.env[{_short(name)}]", "has a NUL character")
-
-
-def _refuse_not_honoured(task: api.Task) -> None:
-    names = [
-        f"task.limits.{name}"
-        for name in NOT_HONOURED_LIMITS
-        if name in {field.name for field, _ in task.limits.ListFields()}
-    ]
-    if names:
-        message = f"this server does not honour {', '.join(names)} yet; leave it out"
-        raise RefusalError(grpc.StatusCode.UNIMPLEMENTED, message)
-
-
-def _timeout(task: api.Task) -> float | None:
-    return task.limits.timeout.ToNanoseconds() / 1e9 or None
 
 
 def _short(text: str) -> str:

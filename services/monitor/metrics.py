@@ -73,6 +73,12 @@ class Metrics:
         self.runner_slots = Gauge(
             "taskandgo_runner_slots", "Chunks a runner can run at once.", ["runner", "pool"], registry=registry
         )
+        self.runners = Gauge(
+            "taskandgo_runners",
+            "Runners that are alive, by how they confine code and meter it.",
+            ["pool", "isolation", "metering"],
+            registry=registry,
+        )
         self.runner_slots_busy = Gauge(
             "taskandgo_runner_slots_busy", "Slots in use.", ["runner", "pool"], registry=registry
         )

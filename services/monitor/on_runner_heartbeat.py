@@ -16,6 +16,7 @@ class OnRunnerHeartbeat:
         self._clock = clock
         self._gone_after = timedelta(seconds=gone_seconds)
         self._heard_at: dict[tuple[str, str], datetime] = {}
+        self._kinds: dict[tuple[str, str], tuple[str, str, str]] = {}
 
     async def __call__(self, message: RunnerHeartbeat, delivery: Delivery) -> Disposition:
         """Show the runner as it is now."""
@@ -23,6 +24,7 @@ class OnRunnerHeartbeat:
         runner = (message.runner, message.pool)
         # When it was heard, not when it was sent: the runner's clock may differ.
         self._heard_at[runner] = self._clock.now()
+        self._count_as(runner, (message.pool, message.isolation, message.metering))
         self._metrics.runner_slots.labels(*runner).set(message.slots)
         self._metrics.runner_slots_busy.labels(*runner).set(message.busy)
         return Ack()
@@ -32,5 +34,16 @@ class OnRunnerHeartbeat:
         oldest = self._clock.now() - self._gone_after
         for runner in [runner for runner, heard_at in self._heard_at.items() if heard_at < oldest]:
             del self._heard_at[runner]
+            self._uncount(runner)
             self._metrics.runner_slots.remove(*runner)
             self._metrics.runner_slots_busy.remove(*runner)
+
+    def _count_as(self, runner: tuple[str, str], kind: tuple[str, str, str]) -> None:
+        if self._kinds.get(runner) != kind:
+            self._uncount(runner)
+            self._kinds[runner] = kind
+            self._metrics.runners.labels(*kind).inc()
+
+    def _uncount(self, runner: tuple[str, str]) -> None:
+        if kind := self._kinds.pop(runner, None):
+            self._metrics.runners.labels(*kind).dec()

@@ -17,8 +17,7 @@ from services.runner.on_chunk_cancelled import OnChunkCancelled
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
 from services.runner.running_chunks import RunningChunks
-from services.runner.sandbox.box import Box
-from services.runner.sandbox.sandbox import SandboxPlan, open_sandbox
+from services.runner.sandbox.sandbox import Sandbox, SandboxPlan, open_sandbox
 from services.runner.send_heartbeats import SendHeartbeats
 from services.runner.settings import RunnerSettings
 from taskandgo.broker.broker import Broker, Subscription
@@ -47,17 +46,20 @@ class RunnerService:
 @asynccontextmanager
 async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[RunnerService]:
     """Run a runner; leaving the context lets running chunks finish, and hands back the rest."""
-    async with open_sandbox(sandbox_plan(settings)) as box:
-        log.info("sandbox.ready", isolation=box.isolation, steps=box.steps, metering=box.metering)
-        async with _serve_in(settings, broker, box) as service:
+    metrics = RunnerMetrics()
+    async with open_sandbox(sandbox_plan(settings), metrics.sandbox_events) as box:
+        log.info("sandbox.ready", isolation=box.isolation, steps=box.steps, metering=box.metering_explained)
+        metrics.show_sandbox(box)
+        async with _serve_in(settings, broker, box, metrics) as service:
             yield service
 
 
 @asynccontextmanager
-async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> AsyncIterator[RunnerService]:
+async def _serve_in(
+    settings: RunnerSettings, broker: Broker, box: Sandbox, metrics: RunnerMetrics
+) -> AsyncIterator[RunnerService]:
     languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
-    metrics = RunnerMetrics()
-    heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box.isolation, clock)
+    heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box, clock)
     on_chunk_ready = OnChunkReady(
         broker,
         ExecuteChunk(box, languages, settings),
@@ -85,6 +87,7 @@ async def _serve_in(settings: RunnerSettings, broker: Broker, box: Box) -> Async
 
 
 def sandbox_plan(settings: RunnerSettings) -> SandboxPlan:
+    """What boxes a runner with these settings makes."""
     return SandboxPlan(
         level=settings.runner_isolation,
         uid=settings.runner_sandbox_uid,

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.runner.sandbox.events import SandboxEvents
+from services.runner.sandbox.sandbox import Sandbox
 from taskandgo.messages import ChunkFinished
 from taskandgo.telemetry.metrics import LIFE_SECONDS, STEP_SECONDS, language_label
 
@@ -27,15 +29,52 @@ class RunnerMetrics:
             buckets=STEP_SECONDS,
             registry=registry,
         )
+        self._run_seconds = Histogram(
+            "taskandgo_runner_run_seconds",
+            "Wall time of the code of one attempt.",
+            ["outcome", "language"],
+            buckets=LIFE_SECONDS,
+            registry=registry,
+        )
         self._output_bytes = Counter("taskandgo_runner_output_bytes", "What code wrote.", registry=registry)
         self.unpublished = Gauge(
             "taskandgo_runner_results_unpublished", "Results that the broker has not confirmed yet.", registry=registry
         )
+
+        self._declare_sandbox(registry)
+
+    def _declare_sandbox(self, registry: CollectorRegistry) -> None:
+        box_seconds = Histogram(
+            "taskandgo_runner_box_making_seconds",
+            "How long boxes took to make; its count is how many were made.",
+            buckets=STEP_SECONDS,
+            registry=registry,
+        )
+        self.boxes_ready = Gauge("taskandgo_runner_boxes_ready", "Boxes that wait for a job.", registry=registry)
+        replaced = Counter(
+            "taskandgo_runner_zygotes_replaced",
+            "Zygotes replaced, because they had made enough boxes, died or hung.",
+            registry=registry,
+        )
+        self._isolation = Gauge(
+            "taskandgo_runner_isolation",
+            "The level of isolation, and how what boxes use is metered; always 1.",
+            ["isolation", "metering"],
+            registry=registry,
+        )
+        self.sandbox_events = SandboxEvents(box_seconds.observe, replaced.inc)
+
+    def show_sandbox(self, sandbox: Sandbox) -> None:
+        """Show how code is confined here, and from now on how many boxes are ready."""
+        self._isolation.labels(sandbox.isolation, sandbox.metering).set(1)
+        self.boxes_ready.set_function(lambda: sandbox.boxes_ready)
 
     def count(self, finished: ChunkFinished) -> None:
         """Count an attempt that ended, as it is told."""
         language, usage = language_label(finished.language), finished.result.usage
         self._attempts.labels(finished.result.outcome, language).inc()
         self._output_bytes.inc(usage.output_bytes)
+        if finished.started_at:
+            self._run_seconds.labels(finished.result.outcome, language).observe(usage.wall_seconds)
         if usage.compile_seconds:
             self._compile_seconds.labels(language).observe(usage.compile_seconds)

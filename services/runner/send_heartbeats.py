@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from services.runner.running_chunks import RunningChunks
+from services.runner.sandbox.sandbox import Sandbox
 from services.runner.settings import RunnerSettings
 from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
@@ -18,7 +19,7 @@ class SendHeartbeats:
     settings: RunnerSettings
     running: RunningChunks
     languages: list[str]
-    isolation: str
+    sandbox: Sandbox
     clock: Clock
     draining: bool = False
 
@@ -37,7 +38,8 @@ class SendHeartbeats:
                 slots=self.settings.runner_slots,
                 busy=len(self.running),
                 languages=self.languages,
-                isolation=self.isolation,
+                isolation=self.sandbox.isolation,
+                metering=self.sandbox.metering,
                 sent_at=self.clock.now(),
                 draining=self.draining,
             )

@@ -419,7 +419,10 @@ Global___Range: _TypeAlias = Range  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
-    """What one attempt may use. A field that is absent or zero takes the runner's default."""
+    """What one attempt may use. A field that is absent or zero takes the runner's default; what is asked
+    beyond the runner's maximum is cut to it. Both are settings of the runner: RUNNER_DEFAULT_… and
+    RUNNER_MAX_…. The defaults named here are those of a runner that was told nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -431,16 +434,26 @@ class Limits(_message.Message):
     DISK_BYTES_FIELD_NUMBER: _builtins.int
     OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
     memory_bytes: _builtins.int
-    """Memory of all its processes together, in bytes. Not honoured yet: UNIMPLEMENTED."""
+    """Memory of all its processes together, in bytes: 16 MiB to 1 TiB. The outcome beyond is
+    `out_of_memory`, whether the kernel ends the code or refuses it memory. Files in the temp directory
+    count where the runner has cgroups. Default 512 MiB, at most 4 GiB unless the runner is set otherwise.
+    """
     processes: _builtins.int
-    """Processes and threads at one time. Not honoured yet: UNIMPLEMENTED."""
+    """Processes and threads at one time: 1 to 32,768. Starting one more fails with EAGAIN.
+    Default 64, at most 1,024 unless the runner is set otherwise.
+    """
     open_files: _builtins.int
-    """Open files of one process. Not honoured yet: UNIMPLEMENTED."""
+    """Open files of each process: 16 to 65,536. Opening one more fails with EMFILE.
+    Default 256, at most 4,096 unless the runner is set otherwise.
+    """
     disk_bytes: _builtins.int
-    """Size of its temp directory, in bytes. Not honoured yet: UNIMPLEMENTED."""
+    """Size of its temp directory, in bytes: 1 MiB to 1 TiB. It may hold one file for each 16 KiB of it.
+    Writing more fails with ENOSPC. Default 256 MiB, at most 2 GiB unless the runner is set otherwise.
+    """
     output_bytes: _builtins.int
-    """Bytes it may write to stdout and stderr together before it is killed (`output_limit`).
-    Not honoured yet: UNIMPLEMENTED.
+    """Bytes it may write to stdout and stderr together before it is ended (`output_limit`): 1 to 1 TiB.
+    How much of them the result keeps is the runner's setting. Default 64 MiB, at most 1 GiB unless the
+    runner is set otherwise.
     """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
@@ -450,7 +463,9 @@ class Limits(_message.Message):
 
     @_builtins.property
     def cpu_time(self) -> _duration_pb2.Duration:
-        """CPU time of all its processes together. Not honoured yet: UNIMPLEMENTED."""
+        """CPU time, user and system, of all its processes together; the outcome beyond is `timed_out`, up to
+        0.1 s late. Default 60 s, at most 1 h unless the runner is set otherwise; up to 864,000 s is accepted.
+        """
 
     def __init__(
         self,
@@ -600,13 +615,18 @@ class Usage(_message.Message):
     wall_seconds: _builtins.float
     """From the start of the code to its end, in seconds."""
     cpu_seconds: _builtins.float
-    """User and system time of all its processes, in seconds."""
+    """User and system time of all its processes, in seconds. On a runner without cgroups, of those only that
+    ended before the code did, or were seen while they ran.
+    """
     peak_memory_bytes: _builtins.int
-    """The largest resident size of one of its processes, in bytes."""
+    """The most memory that all its processes had at one time, in bytes: without what they share with the warm
+    interpreter they began in, where the runner has cgroups, with the files in the temp directory; 0 where
+    the kernel does not say. On a runner without cgroups: an approximation from looking now and then.
+    """
     output_bytes: _builtins.int
     """Bytes written to stdout and stderr, kept or not."""
     isolation: _builtins.str
-    """How strongly the code was boxed in: the runner's isolation level."""
+    """How strongly the code was boxed in: the runner's isolation level, strict or restricted."""
     compile_seconds: _builtins.float
     """Time the compiler took, in seconds; 0 for code that is not compiled."""
     def __init__(

@@ -13,6 +13,15 @@ from taskandgo.settings import BrokerSettings
 MEMORY_SCHEME = "memory:"
 
 
+async def broker_version(settings: BrokerSettings) -> str:
+    """Which broker answers, and its version; BrokerAwayError if none does, after one try."""
+    if settings.broker_url.startswith(MEMORY_SCHEME):
+        return "in memory"
+    from taskandgo.broker.rabbitmq import rabbitmq_version  # noqa: PLC0415 - as below
+
+    return f"RabbitMQ {await rabbitmq_version(settings)}"
+
+
 @asynccontextmanager
 async def open_broker(settings: BrokerSettings) -> AsyncIterator[Broker]:
     """A broker with the shared queues declared; waits until the broker can be reached."""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aio_pika import connect_robust
+from aio_pika import connect, connect_robust
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 
 from taskandgo.broker.broker import Handler, Subscription
@@ -45,6 +45,13 @@ async def open_rabbitmq(settings: BrokerSettings) -> AsyncIterator["RabbitmqBrok
             await consuming.close()
     finally:
         await publishing.close()
+
+
+async def rabbitmq_version(settings: BrokerSettings) -> str:
+    """The server's version; BrokerAwayError if it cannot be reached now."""
+    timeout = settings.broker_publish_timeout_seconds
+    async with away_when_failing(timeout), await connect(settings.broker_url, timeout=timeout) as connection:
+        return server_version(connection)
 
 
 async def _connect(settings: BrokerSettings) -> AbstractRobustConnection:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -201,6 +202,22 @@ async def test_a_runner_shows_until_it_has_been_silent_for_three_heartbeats(stag
     assert "taskandgo_runner_slots:default:silent" not in found
     assert "taskandgo_runner_slots_busy:default:silent" not in found
     assert "taskandgo_runner_slots:default:live" in found
+
+
+async def test_runners_are_counted_by_how_they_confine_code(stage: Stage) -> None:
+    def now(isolation: str, metering: str) -> RunnerHeartbeat:
+        beat = heartbeat("changing", busy=0)
+        return msgspec.structs.replace(beat, pool="counted", isolation=isolation, metering=metering)
+
+    await stage.broker.publish(now("strict", "cgroup-v2"))
+    await stage.broker.publish(now("strict", "cgroup-v2"))
+    found = await stage.once(lambda samples: "taskandgo_runners:strict:cgroup-v2:counted" in samples)
+    assert found["taskandgo_runners:strict:cgroup-v2:counted"] == 1
+    await stage.broker.publish(now("restricted", "sampled"))
+    found = await stage.once(lambda samples: "taskandgo_runners:restricted:sampled:counted" in samples)
+    assert found["taskandgo_runners:strict:cgroup-v2:counted"] == 0
+    stage.clock.instant += timedelta(seconds=GONE_SECONDS + 1)
+    assert (await stage.samples())["taskandgo_runners:restricted:sampled:counted"] == 0
 
 
 async def test_a_runner_whose_clock_is_wrong_shows_all_the_same(stage: Stage) -> None:

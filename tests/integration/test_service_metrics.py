@@ -144,6 +144,11 @@ async def test_runner_counts_attempts_and_how_long_they_held_a_slot(services: Se
     assert found["taskandgo_runner_slot_seconds_count"] == 1
     assert found["taskandgo_runner_slot_seconds_sum"] > 0
     assert found["taskandgo_runner_results_unpublished"] == 0
+    assert found["taskandgo_runner_run_seconds_count:python:succeeded"] == 1
+    assert found["taskandgo_runner_box_making_seconds_count"] >= 1
+    # One made way for Go's library to be shown, if that was prepared already.
+    assert found["taskandgo_runner_zygotes_replaced_total"] <= 1
+    assert any(name.startswith("taskandgo_runner_isolation:strict:") for name in found)
 
 
 async def test_what_a_runner_starts_of_a_cancelled_task_is_ended(services: Services) -> None:

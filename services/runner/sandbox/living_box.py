@@ -38,6 +38,8 @@ class LivingBox:
         self.pidfd = pidfd
         #: The number of the process that runs its job.
         self.main_pid = main_pid
+        #: What was done to make it.
+        self.steps = ""
         #: Empty when its walls stand, else why they do not.
         self.ready: asyncio.Future[str] = self._loop.create_future()
         #: None if it died before its job did.
@@ -93,6 +95,7 @@ class LivingBox:
         kind, _, rest = words.partition(" ")
         match kind:
             case "ready":
+                self.steps = rest
                 _settle(self.ready, "")
             case "failed":
                 _settle(self.ready, rest)

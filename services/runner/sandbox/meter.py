@@ -35,6 +35,11 @@ class Meters:
         self._watch = UsageWatch()
 
     @property
+    def kind(self) -> str:
+        """How boxes are metered here, in a word."""
+        return "sampled" if isinstance(self._cgroups, NoCgroups) else f"cgroup-v{self._cgroups.version}"
+
+    @property
     def described(self) -> str:
         """How boxes are metered here, for a person."""
         if isinstance(self._cgroups, NoCgroups):

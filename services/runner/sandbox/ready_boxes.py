@@ -6,10 +6,13 @@ has ended, not while one starts.
 
 import asyncio
 import itertools
+import time
 from collections import deque
 
 import structlog
 
+from services.runner.sandbox.box import SandboxUnavailableError
+from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.living_box import LivingBox
 from services.runner.sandbox.meter import Meter, Meters
@@ -24,8 +27,20 @@ log = structlog.get_logger()
 class ReadyBoxes:
     """The boxes of a runner that wait for a job."""
 
-    def __init__(self, interpreter: str, plan: ZygotePlan, meters: Meters, slots: int, usual: BoxPlan) -> None:
-        self._seats = [ZygoteSeat(interpreter, plan) for _ in range(1 + (slots - 1) // SLOTS_A_ZYGOTE)]
+    def __init__(  # noqa: PLR0913 - what boxes are made of
+        self,
+        interpreter: str,
+        plan: ZygotePlan,
+        meters: Meters,
+        slots: int,
+        usual: BoxPlan,
+        *,
+        events: SandboxEvents,
+    ) -> None:
+        self._events = events
+        self._seats = [
+            ZygoteSeat(interpreter, plan, events.zygote_replaced) for _ in range(1 + (slots - 1) // SLOTS_A_ZYGOTE)
+        ]
         self._turns = itertools.cycle(self._seats)
         self._meters = meters
         self._wanted = slots + 1
@@ -33,10 +48,21 @@ class ReadyBoxes:
         self._ready: deque[tuple[LivingBox, Meter]] = deque()
         self._making: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._ready)
 
     async def open(self) -> str:
-        """Start the zygotes; the steps that one took. SandboxUnavailableError if they cannot be."""
-        return (await asyncio.gather(*(seat.open() for seat in self._seats)))[0]
+        """Start the zygotes and make a first box; the steps that were taken. SandboxUnavailableError if it fails."""
+        steps = await asyncio.gather(*(seat.open() for seat in self._seats))
+        try:
+            box, meter = await self._make(self._usual)
+        except ZygoteGoneError as error:
+            raise SandboxUnavailableError(str(error)) from error
+        self._ready.append((box, meter))
+        return f"{steps[0]}; {box.steps}"
 
     async def take(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
         """A box by the plan, and its meter; ZygoteGoneError, with the reason, if none can be made."""
@@ -53,7 +79,9 @@ class ReadyBoxes:
         self.refill()
 
     def refill(self) -> None:
-        """Have as many boxes ready as are wanted, soon."""
+        """Have as many boxes ready as are wanted, soon; none any more once it is closed."""
+        if self._is_closed:
+            return
         for _ in range(self._wanted - len(self._ready) - len(self._making)):
             making = asyncio.get_running_loop().create_task(self._add())
             self._making.add(making)
@@ -62,13 +90,14 @@ class ReadyBoxes:
     async def replace(self, plan: ZygotePlan) -> None:
         """Have all boxes from now on made by another plan."""
         await asyncio.gather(*(seat.replace(plan) for seat in self._seats))
-        # Some of those on their way are made by the plan before.
-        await asyncio.gather(*self._making)
+        # What was on its way may still be by the old plan.
+        await asyncio.gather(*self._making, return_exceptions=True)
         await self._discard()
         self.refill()
 
     async def close(self) -> None:
         """End everything."""
+        self._is_closed = True
         for making in self._making:
             making.cancel()
         await asyncio.gather(*self._making, return_exceptions=True)
@@ -82,6 +111,7 @@ class ReadyBoxes:
             log.warning("box.not_made", error=str(error))  # the job that wants one says so in its result
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
+        started = time.monotonic()
         meter = self._meters.make()
         try:
             box = await next(self._turns).make(plan, meter.entries)
@@ -89,6 +119,7 @@ class ReadyBoxes:
             meter.close()
             raise
         meter.hold(box)
+        self._events.box_made(time.monotonic() - started)
         return box, meter
 
     async def _discard(self) -> None:

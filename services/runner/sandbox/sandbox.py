@@ -22,9 +22,14 @@ from services.runner.sandbox.box import (
     OutputWatcher,
     SandboxUnavailableError,
 )
+from services.runner.sandbox.events import SandboxEvents
+from services.runner.sandbox.failure import failure_of
+from services.runner.sandbox.fixes import explain
 from services.runner.sandbox.inside.plan import RESTRICTED, BoxPlan, JobPlan, Limit, ZygotePlan
 from services.runner.sandbox.interpreter import SYSTEM, Interpreter, examine
+from services.runner.sandbox.machine import look_at_machine
 from services.runner.sandbox.meter import Meters
+from services.runner.sandbox.prove_isolation import prove_isolation, require
 from services.runner.sandbox.ready_boxes import ReadyBoxes
 from services.runner.sandbox.run_job import RunJob
 from services.runner.sandbox.zygote_process import PRODUCT, ZygoteGoneError
@@ -51,13 +56,15 @@ class SandboxPlan:
 class Sandbox:
     """Runs each job in a box of its own."""
 
-    def __init__(self, plan: SandboxPlan, interpreter: Interpreter) -> None:
+    def __init__(self, plan: SandboxPlan, interpreter: Interpreter, events: SandboxEvents) -> None:
         self._plan = plan
         #: Folders of the host by their place in a box.
         self._shown = interpreter.shown
         self._usual = BoxPlan(plan.limits.disk_bytes, _rlimits(plan.limits, LARGEST_EXTRA_BYTES))
         self._meters = Meters(plan.runner)
-        self._boxes = ReadyBoxes(interpreter.path, self._zygote_plan(), self._meters, plan.slots, self._usual)
+        self._boxes = ReadyBoxes(
+            interpreter.path, self._zygote_plan(), self._meters, plan.slots, self._usual, events=events
+        )
         self.steps = ""
 
     @property
@@ -67,8 +74,18 @@ class Sandbox:
 
     @property
     def metering(self) -> str:
-        """How what a box uses is limited and counted, for a person."""
+        """How what a box uses is limited and counted: cgroup-v1, cgroup-v2 or sampled."""
+        return self._meters.kind
+
+    @property
+    def metering_explained(self) -> str:
+        """The same for a person, with the reason where there are no cgroups."""
         return self._meters.described
+
+    @property
+    def boxes_ready(self) -> int:
+        """How many boxes wait for a job."""
+        return len(self._boxes)
 
     async def open(self) -> None:
         """Start the zygotes; SandboxUnavailableError if they cannot be."""
@@ -142,14 +159,24 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_sandbox(plan: SandboxPlan) -> AsyncIterator[Sandbox]:
-    """A sandbox that is open while the context lasts."""
-    sandbox = Sandbox(plan, await examine(plan.interpreter, plan.preload))
+async def open_sandbox(plan: SandboxPlan, events: SandboxEvents | None = None) -> AsyncIterator[Sandbox]:
+    """A sandbox whose boxes are proved to hold, open while the context lasts; SandboxUnavailableError says the fix."""
+    sandbox = Sandbox(plan, await examine(plan.interpreter, plan.preload), events or SandboxEvents())
     try:
-        await sandbox.open()
+        await _prove(sandbox, plan)
         yield sandbox
     finally:
         await sandbox.close()
+
+
+async def _prove(sandbox: Sandbox, plan: SandboxPlan) -> None:
+    try:
+        await sandbox.open()
+        findings = await prove_isolation(sandbox, plan.limits)
+        require(findings)
+    except SandboxUnavailableError as error:
+        failure = failure_of(plan.level, str(error), look_at_machine())
+        raise SandboxUnavailableError(explain(failure)) from error
 
 
 def _rlimits(limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:

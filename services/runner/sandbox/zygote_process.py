@@ -36,13 +36,17 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         process = await _execute(interpreter, theirs)
+    except OSError as error:
+        ours.close()
+        raise SandboxUnavailableError(f"the interpreter: {error.strerror}: {interpreter}") from error
     except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
     zygote = ZygoteProcess(process, ours)
-    tell(ours, tuple(plan))
+    with contextlib.suppress(OSError):  # it ended already, which `ready` tells
+        tell(ours, tuple(plan))
     try:
         async with asyncio.timeout(START_SECONDS):
             await zygote.ready
@@ -181,7 +185,7 @@ class ZygoteProcess:
         self._hear()
         if not self.ready.done():
             self.ready.set_exception(SandboxUnavailableError(said or f"the zygote ended with code {code}"))
-        elif not self._retired:
+        elif not (self._retired or self.ready.exception()):
             log.error("zygote.died", code=code, said=said)
         self._channel.close()
         for asked in self._asked.values():

@@ -5,6 +5,7 @@ does not stay; its successor is warm before it goes; one that died or hangs is r
 """
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -22,7 +23,8 @@ log = structlog.get_logger()
 class ZygoteSeat:
     """One zygote after another."""
 
-    def __init__(self, interpreter: str, plan: ZygotePlan) -> None:
+    def __init__(self, interpreter: str, plan: ZygotePlan, replaced: Callable[[], None]) -> None:
+        self._replaced = replaced
         self._interpreter = interpreter
         self._plan = plan
         self._zygote: ZygoteProcess | None = None
@@ -96,6 +98,7 @@ class ZygoteSeat:
                 self._leaving.add(former)
                 former.gone.add_done_callback(lambda _gone: self._leaving.discard(former))
                 former.retire()
+                self._replaced()
 
 
 async def _end(box: LivingBox) -> None:

@@ -59,11 +59,11 @@ SINCE_NET, SINCE_SCOPES = 4, 6
 
 
 def abi() -> int:
-    """The version of the kernel's Landlock; 0 when there is none, or it is switched off."""
+    """The version of the kernel's Landlock; 0 when there is none, it is switched off, or a filter refuses it to us."""
     try:
         return syscall(NUMBERS["landlock_create_ruleset"], None, 0, CREATE_RULESET_VERSION)
     except OSError as error:
-        if error.errno in {errno.ENOSYS, errno.EOPNOTSUPP}:
+        if error.errno in {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}:
             return 0
         raise
 

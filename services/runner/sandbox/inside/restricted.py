@@ -46,7 +46,7 @@ class Restricted:
             raise OSError(f"{', '.join(self._plan.masked)} would be readable")
         step.take("an ordinary user")
         become(self._plan.uid)
-        step.take("an interpreter that this user may read")
+        step.take("an interpreter that this user can read")
         for path in self._readable:
             os.close(os.open(path, os.O_RDONLY))
         forbid_new_privileges()

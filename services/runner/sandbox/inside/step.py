@@ -15,7 +15,8 @@ class Step:
 
     def failed(self, error: OSError) -> str:
         """What to tell of a step that raised."""
-        return f"{self.taken[-1]}: {error.strerror or error}"
+        where = f": {error.filename}" if error.filename else ""
+        return f"{self.taken[-1]}: {error.strerror or error}{where}"
 
     def __str__(self) -> str:
         """All of them."""

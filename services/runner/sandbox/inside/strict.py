@@ -76,6 +76,7 @@ class Strict:
             step.take("an ordinary user")
             become(self._plan.uid)
             hide_memory(hidden=False)
+            step.take("a user namespace of its own")
             become_owner(self._proc, NEWNS | NEWPID)
         forbid_new_privileges()
         limit_core()
