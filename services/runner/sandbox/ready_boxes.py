@@ -82,7 +82,10 @@ class ReadyBoxes:
             log.warning("box.not_made", error=str(error))  # the job that wants one says so in its result
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
-        meter = self._meters.make()
+        try:
+            meter = self._meters.make()
+        except OSError as error:
+            raise ZygoteGoneError(f"a cgroup for the box: {error.strerror}") from error
         try:
             box = await next(self._turns).make(plan, meter.entries)
         except BaseException:
