@@ -15,10 +15,16 @@ def burn(seconds):
 """
 
 
-async def start(code: str) -> Process:
-    """A process that runs the code once it is told to; it answers in lines."""
-    waits = f"import os, signal, sys, time\n{ADOPT}\n{VERBS}\nsys.stdin.readline()\n{textwrap.dedent(code)}"
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", waits, stdin=PIPE, stdout=PIPE)
+async def start(code: str, entries: tuple[int, ...] = ()) -> Process:
+    """A process that joins the cgroups that the entries lead to, and runs the code once it is told to.
+
+    It answers in lines.
+    """
+    joins = f"import os, signal, sys, time\nfor entry in {entries}: os.write(entry, b'0'); os.close(entry)\n"
+    waits = f"{joins}{ADOPT}\n{VERBS}\nsys.stdin.readline()\n{textwrap.dedent(code)}"
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", waits), stdin=PIPE, stdout=PIPE, pass_fds=entries
+    )
 
 
 async def tell(process: Process) -> None:

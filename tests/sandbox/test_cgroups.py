@@ -4,18 +4,23 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from services.runner.sandbox import find_cgroups as finding
-from services.runner.sandbox.cgroup_files import clear
-from services.runner.sandbox.cgroup_mounts import UNIFIED, own_groups
-from services.runner.sandbox.cgroup_v1 import CgroupsV1
-from services.runner.sandbox.cgroups import BoxCgroup, Cgroups, NoCgroups
-from services.runner.sandbox.find_cgroups import find_cgroups
+from services.runner.sandbox.cgroups import find_cgroups as finding
+from services.runner.sandbox.cgroups.box_cgroup import BoxCgroup
+from services.runner.sandbox.cgroups.emptying import clear
+from services.runner.sandbox.cgroups.find_cgroups import find_cgroups
+from services.runner.sandbox.cgroups.mounts import UNIFIED, own_groups
+from services.runner.sandbox.cgroups.runner_cgroups import Cgroups, NoCgroups
+from services.runner.sandbox.cgroups.v1 import cgroups_v1
+from services.runner.sandbox.inside.namespaces import NOBODY, become, become_owner
+from services.runner.sandbox.inside.privileges import hide_memory
 from tests.sandbox.processes import answer, start, tell
 
 MIB = 1024 * 1024
@@ -23,12 +28,16 @@ NAME = f"test-{os.getpid()}"
 HOG = "held = bytearray(200 * 1024 * 1024); say('held'); sys.stdin.read()"
 CRASH = """
 import os, subprocess, signal, sys
-from services.runner.sandbox.find_cgroups import find_cgroups
-child = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, start_new_session=True)
+from services.runner.sandbox.cgroups.find_cgroups import find_cgroups
 cgroups = find_cgroups(sys.argv[1])
 box = cgroups.make()
-box.add(child.pid)
-print(child.pid, *cgroups._groups.directories.values(), flush=True)
+sleeps = "import os, sys, time; [os.write(int(entry), b'0') for entry in sys.argv[1:]]; print('in'); time.sleep(1000)"
+child = subprocess.Popen(
+    [sys.executable, "-uc", sleeps, *map(str, box.entries)],
+    pass_fds=box.entries, stdout=subprocess.PIPE, start_new_session=True,
+)
+child.stdout.readline()
+print(child.pid, *{directory.path for directory in cgroups.directories.values()}, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -56,20 +65,102 @@ async def box(cgroups: Cgroups) -> AsyncIterator[BoxCgroup]:
 
 def folders(cgroups: Cgroups) -> list[Path]:
     """The runner's directories."""
-    return [Path(group) for group in cgroups._groups.directories.values()]  # type: ignore[attr-defined]
+    return [Path(directory.path) for directory in dict.fromkeys(cgroups.directories.values())]
 
 
 async def run(box: BoxCgroup, code: str) -> Process:
     """A process that runs the code in the group."""
-    process = await start(code)
-    box.add(process.pid)
+    process = await start(code, box.entries)
     await tell(process)
     return process
+
+
+async def sleeper(box: BoxCgroup) -> Process:
+    """A process in the group that does nothing."""
+    process = await run(box, "say('in'); signal.pause()")
+    assert await answer(process) == "in"
+    return process
+
+
+def in_child(*acts: Callable[[], object]) -> int:
+    """A process that does this and ends: 0, or the number of the error that it met."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for act in acts:
+                act()
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno)
+        finally:
+            os._exit(255)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def join(box: BoxCgroup) -> None:
+    """Be in the group."""
+    for entry in box.entries:
+        os.write(entry, b"0")
+
+
+def become_nobody() -> None:
+    """Be an ordinary user in a user namespace."""
+    become(NOBODY)
+    hide_memory(hidden=False)
+    become_owner(os.open("/proc", os.O_PATH), 0)
+
+
+def hold(mib: int) -> None:
+    """Use memory."""
+    bytearray(mib * MIB)
+
+
+def burn() -> None:
+    """Use CPU time."""
+    until = time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+
+
+def descriptors() -> list[Path]:
+    """What this process has open."""
+    return sorted(Path("/proc/self/fd").iterdir())
 
 
 async def ended(process: Process) -> int:
     """Its return code."""
     return await asyncio.wait_for(process.wait(), 20)
+
+
+@pytest.mark.parametrize("first", [os.getpid, become_nobody])
+def test_whoever_holds_the_entries_may_join(cgroups: Cgroups, first: Callable[[], object]) -> None:
+    if in_child(first):
+        pytest.skip("this process may not make user namespaces")
+    box = cgroups.make()
+    box.limit(64 * MIB, 16)
+    assert in_child(first, partial(join, box), partial(hold, 20), burn) == 0
+    usage = box.usage()
+    assert 20 * MIB < usage.peak_memory_bytes < 40 * MIB
+    assert 0.1 <= usage.cpu_seconds < 1
+    assert in_child(first, partial(join, box), partial(hold, 200)) == -signal.SIGKILL
+    box.remove()
+
+
+async def test_boxes_in_turn_leave_no_more_open_than_one(cgroups: Cgroups) -> None:
+    before = descriptors()
+    other = find_cgroups(f"{NAME}-other")
+    assert not isinstance(other, NoCgroups)
+    most = []
+    for joins in (True, False, True):
+        box = other.make()
+        box.on_oom(box.kill)
+        if joins:
+            box.joined()
+        box.remove()
+        most.append(len(descriptors()))
+    other.close()
+    assert most[0] == most[1] == most[2]
+    assert descriptors() == before
 
 
 async def test_a_memory_hog_is_killed_and_seen_as_such(box: BoxCgroup) -> None:
@@ -86,12 +177,32 @@ async def test_a_crash_is_not_taken_for_a_lack_of_memory(box: BoxCgroup) -> None
     assert box.usage().oom_kills == 0
 
 
-async def test_all_of_a_box_ends_when_one_process_is_out_of_memory(box: BoxCgroup) -> None:
-    box.limit(32 * MIB, 16)
-    box.on_oom(box.kill)
-    process = await run(box, f"if os.fork(): signal.pause()\nelse: {HOG}")
-    assert await ended(process) == -signal.SIGKILL
-    assert box.usage().oom_kills >= 1
+async def test_all_of_a_box_ends_when_one_process_is_out_of_memory(cgroups: Cgroups) -> None:
+    for _ in range(3):
+        box = cgroups.make()
+        box.limit(32 * MIB, 16)
+        box.on_oom(box.kill)
+        process = await run(box, f"if os.fork(): signal.pause()\nelse: {HOG}")
+        assert await ended(process) == -signal.SIGKILL
+        assert box.usage().oom_kills >= 1
+        box.remove()
+
+
+async def test_no_box_is_told_of_the_memory_of_one_before_it(cgroups: Cgroups) -> None:
+    told: list[int] = []
+    for number in range(2):
+        box = cgroups.make()
+        box.limit(32 * MIB, 16)
+        box.on_oom(partial(told.append, number))
+        hog = partial(hold, 200 if number == 0 else 1)
+        assert in_child(partial(join, box), hog) == (-signal.SIGKILL if number == 0 else 0)
+        assert (box.usage().oom_kills > 0) == (number == 0)
+        if number == 0:
+            box.remove()
+    await asyncio.sleep(0.05)
+    assert told == []
+    box.remove()
+    assert [len(list(folder.glob("box-*"))) for folder in folders(cgroups)] == [1] * len(folders(cgroups))
 
 
 async def test_nobody_is_told_of_memory_after_the_group_is_given_back(cgroups: Cgroups) -> None:
@@ -161,6 +272,15 @@ async def test_limits_may_go_down_and_up_again(box: BoxCgroup) -> None:
     assert box.usage().peak_memory_bytes > 200 * MIB
 
 
+async def test_the_same_limits_hold_for_the_next_box(cgroups: Cgroups) -> None:
+    for _ in range(3):
+        box = cgroups.make()
+        box.limit(32 * MIB, 16)
+        box.limit(32 * MIB, 16)
+        assert in_child(partial(join, box), partial(hold, 200)) == -signal.SIGKILL
+        box.remove()
+
+
 async def test_a_group_is_like_new_for_the_next_box(cgroups: Cgroups) -> None:
     first = cgroups.make()
     first.limit(16 * MIB, 1)
@@ -202,8 +322,7 @@ async def test_no_box_pays_for_what_another_left(cgroups: Cgroups) -> None:
 
 async def test_a_group_with_somebody_in_it_is_not_given_to_another_box(cgroups: Cgroups) -> None:
     first = cgroups.make()
-    process = await asyncio.create_subprocess_exec("sleep", "1000")
-    first.add(process.pid)
+    process = await sleeper(first)
     first.remove()
     others = [cgroups.make() for _ in range(3)]
     for other in others:
@@ -213,14 +332,11 @@ async def test_a_group_with_somebody_in_it_is_not_given_to_another_box(cgroups: 
     assert await ended(process) == -signal.SIGTERM
 
 
-async def test_boxes_that_read_something_new_leave_no_dying_groups(cgroups: Cgroups, tmp_path: Path) -> None:
+def test_boxes_that_read_something_new_leave_no_dying_groups(cgroups: Cgroups, tmp_path: Path) -> None:
     before = memory_groups()
     for number in range(200):
         box = cgroups.make()
-        process = await asyncio.create_subprocess_exec("sh", "-c", f"read go; echo > {tmp_path}/{number}", stdin=-1)
-        box.add(process.pid)
-        await tell(process)
-        assert await ended(process) == 0
+        assert in_child(partial(join, box), (tmp_path / str(number)).touch) == 0
         box.remove()
     assert memory_groups() - before < 100  # others on this machine make some too
 
@@ -257,8 +373,7 @@ def state(pid: int) -> str:
 
 
 async def test_a_living_runners_groups_are_left_alone(cgroups: Cgroups, box: BoxCgroup) -> None:
-    process = await asyncio.create_subprocess_exec("sleep", "1000")
-    box.add(process.pid)
+    process = await sleeper(box)
     other = find_cgroups(f"{NAME}-other")
     assert not isinstance(other, NoCgroups)
     other.close()
@@ -267,23 +382,22 @@ async def test_a_living_runners_groups_are_left_alone(cgroups: Cgroups, box: Box
 
 
 @pytest.fixture
-def elsewhere(cgroups: Cgroups) -> Iterator[CgroupsV1]:
+def elsewhere(cgroups: Cgroups) -> Iterator[Cgroups]:
     """A runner whose own group is another one, but not in every hierarchy."""
     own = own_groups()
     if cgroups.version != 1 or "pids" not in cgroups.controllers:
         pytest.skip("this machine has one hierarchy only")
     group = Path(own["memory"], f"{NAME}-elsewhere")
     group.mkdir()
-    runner = CgroupsV1({"memory": str(group), "pids": own["pids"]}, f"{NAME}-other")
+    runner = cgroups_v1({"memory": str(group), "pids": own["pids"]}, f"{NAME}-other")
     yield runner
     runner.close()
     assert clear(str(group))
 
 
-async def test_a_runner_that_shares_only_one_hierarchy_is_left_alone(elsewhere: CgroupsV1) -> None:
+async def test_a_runner_that_shares_only_one_hierarchy_is_left_alone(elsewhere: Cgroups) -> None:
     box = elsewhere.make()
-    process = await asyncio.create_subprocess_exec("sleep", "1000")
-    box.add(process.pid)
+    process = await sleeper(box)
     starting = find_cgroups(f"{NAME}-starting")
     assert not isinstance(starting, NoCgroups)
     starting.close()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import structlog
 
 from services.runner.sandbox.box import BoxLimits
-from services.runner.sandbox.cgroups import BoxCgroup, NoCgroups
-from services.runner.sandbox.find_cgroups import find_cgroups
+from services.runner.sandbox.cgroups.box_cgroup import BoxCgroup
+from services.runner.sandbox.cgroups.find_cgroups import find_cgroups
+from services.runner.sandbox.cgroups.runner_cgroups import NoCgroups
 from services.runner.sandbox.living_box import LivingBox
 from services.runner.sandbox.process_tree import ProcessTree
 from services.runner.sandbox.watch_usage import Limit, Usage, UsageLimits, UsageWatch, Watched

@@ -112,7 +112,10 @@ class ReadyBoxes:
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
         started = time.monotonic()
-        meter = self._meters.make()
+        try:
+            meter = self._meters.make()
+        except OSError as error:
+            raise ZygoteGoneError(f"a cgroup for the box: {error.strerror}") from error
         try:
             box = await next(self._turns).make(plan, meter.entries)
         except BaseException:

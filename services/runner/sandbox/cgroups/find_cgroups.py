@@ -1,13 +1,12 @@
 """Finds where this runner may make cgroups for its boxes: where v2 limits memory there, else in v1."""
 
 import os
+from pathlib import Path
 
-from services.runner.sandbox import cgroup_v1
-from services.runner.sandbox.cgroup_files import read
-from services.runner.sandbox.cgroup_mounts import UNIFIED, own_groups
-from services.runner.sandbox.cgroup_v1 import CgroupsV1
-from services.runner.sandbox.cgroup_v2 import CgroupsV2
-from services.runner.sandbox.cgroups import Cgroups, NoCgroups
+from services.runner.sandbox.cgroups.mounts import UNIFIED, own_groups
+from services.runner.sandbox.cgroups.runner_cgroups import Cgroups, NoCgroups
+from services.runner.sandbox.cgroups.v1 import CONTROLLERS, cgroups_v1
+from services.runner.sandbox.cgroups.v2 import cgroups_v2
 
 
 def find_cgroups(runner: str) -> Cgroups | NoCgroups:
@@ -17,18 +16,18 @@ def find_cgroups(runner: str) -> Cgroups | NoCgroups:
     """
     try:
         own = own_groups()
-        if UNIFIED in own and "memory" in read(f"{own[UNIFIED]}/cgroup.controllers").split():
-            return CgroupsV2(own[UNIFIED], runner)
+        if UNIFIED in own and "memory" in Path(own[UNIFIED], "cgroup.controllers").read_text().split():
+            return cgroups_v2(own[UNIFIED], runner)
         return _find_v1(own, runner)
     except OSError as error:
         return NoCgroups(f"{error.strerror}: {error.filename}")
 
 
 def _find_v1(own: dict[str, str], runner: str) -> Cgroups | NoCgroups:
-    here = {name: own[controller] for name, controller in cgroup_v1.CONTROLLERS.items() if controller in own}
+    here = {name: own[controller] for name, controller in CONTROLLERS.items() if controller in own}
     writable = {name: group for name, group in here.items() if os.access(group, os.W_OK)}
     if "memory" not in here:
         return NoCgroups("no cgroup that is mounted here can limit memory")
     if "memory" not in writable:
         return NoCgroups(f"{here['memory']} is read-only, or belongs to somebody else")
-    return CgroupsV1(writable, runner)
+    return cgroups_v1(writable, runner)

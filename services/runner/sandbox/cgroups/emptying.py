@@ -1,4 +1,4 @@
-"""Reading, writing and emptying one cgroup's directory, the same in v1 and v2."""
+"""Emptying a cgroup: who is in it, killing them, removing it; the same in v1 and v2."""
 
 import contextlib
 import os
@@ -7,46 +7,13 @@ import signal
 import time
 from pathlib import Path
 
-READ_BYTES = 64 * 1024
 SWEEP_SECONDS = 2.0
 KILL_ROUNDS = 100
 
 
-def write(path: str, text: str) -> None:
-    """Write a knob; the OSError names it."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        os.close(fd)
-
-
-def read(path: str) -> str:
-    """The whole of a file of the kernel's."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        text = b""
-        while data := os.read(fd, READ_BYTES):
-            text += data
-        return text.decode()
-    finally:
-        os.close(fd)
-
-
-def count(path: str, key: str) -> int:
-    """The number beside the key, in a file of `key number` lines; 0 if it is not there."""
-    for line in read(path).splitlines():
-        name, _, number = line.partition(" ")
-        if name == key:
-            return int(number)
-    return 0
-
-
 def members(group: str) -> list[int]:
     """The processes in the group."""
-    return [int(pid) for pid in read(f"{group}/cgroup.procs").split()]
+    return [int(pid) for pid in Path(group, "cgroup.procs").read_text().split()]
 
 
 def kill_members(group: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from services.runner.sandbox.cgroup_files import clear, removed, subgroups
+from services.runner.sandbox.cgroups.emptying import clear, removed, subgroups
 
 PARENT = "taskandgo"
 NAME_LENGTH = 64

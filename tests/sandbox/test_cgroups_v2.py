@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from services.runner.sandbox.cgroup_files import clear, members
-from services.runner.sandbox.cgroup_mounts import UNIFIED, own_groups, parse_own_groups
-from services.runner.sandbox.cgroup_v2 import LEAF, BoxCgroupV2, CgroupsV2
-from services.runner.sandbox.cgroups import BoxUsage
+from services.runner.sandbox.cgroups.box_cgroup import BoxCgroup
+from services.runner.sandbox.cgroups.delegation import LEAF
+from services.runner.sandbox.cgroups.emptying import clear, members
+from services.runner.sandbox.cgroups.group import BoxUsage
+from services.runner.sandbox.cgroups.mounts import UNIFIED, own_groups, parse_own_groups
+from services.runner.sandbox.cgroups.runner_cgroups import Cgroups
+from services.runner.sandbox.cgroups.v2 import GroupV2, cgroups_v2
 from tests.sandbox.processes import answer, start, tell
 
 MIB = 1024 * 1024
@@ -33,18 +36,17 @@ def own() -> Iterator[str]:
 
 
 @pytest.fixture
-def cgroups(own: str) -> Iterator[CgroupsV2]:
+def cgroups(own: str) -> Iterator[Cgroups]:
     """The cgroups of a runner; after the test none of them is left."""
-    found = CgroupsV2(own, "runner")
+    found = cgroups_v2(own, "runner")
     yield found
     found.close()
     assert not Path(own, "taskandgo").exists()
 
 
-async def test_orphans_are_counted_and_killed(cgroups: CgroupsV2) -> None:
+async def test_orphans_are_counted_and_killed(cgroups: Cgroups) -> None:
     box = cgroups.make()
-    process = await start("if os.fork() == 0: os.setsid(); burn(0.3); say('done')\nsignal.pause()")
-    box.add(process.pid)
+    process = await start("if os.fork() == 0: os.setsid(); burn(0.3); say('done')\nsignal.pause()", box.entries)
     await tell(process)
     assert await answer(process) == "done"
     assert 0.3 <= box.usage().cpu_seconds < 1.5
@@ -56,7 +58,7 @@ async def test_orphans_are_counted_and_killed(cgroups: CgroupsV2) -> None:
     assert cgroups.make().usage().cpu_seconds < 0.1
 
 
-async def test_a_group_whose_peak_cannot_be_reset_is_removed(cgroups: CgroupsV2, own: str) -> None:
+async def test_a_group_whose_peak_cannot_be_reset_is_removed(cgroups: Cgroups, own: str) -> None:
     for _ in range(5):
         cgroups.make().remove()
     cgroups.make()
@@ -67,11 +69,11 @@ async def test_who_is_in_the_runners_own_group_moves_into_a_leaf(own: str) -> No
     process = await start("signal.pause()")
     Path(own, "cgroup.procs").write_text(str(process.pid))
     os.setxattr(own, "trusted.delegate", b"1")
-    CgroupsV2(own, "runner").close()
+    cgroups_v2(own, "runner").close()
     assert members(own) == []
     assert members(f"{own}/{LEAF}") == [process.pid]
     # A runner that is started from the leaf finds the same place.
-    CgroupsV2(f"{own}/{LEAF}", "runner").close()
+    cgroups_v2(f"{own}/{LEAF}", "runner").close()
     process.kill()
     await process.wait()
 
@@ -80,7 +82,7 @@ async def test_a_group_that_is_not_the_runners_to_arrange_is_left_alone(own: str
     process = await start("signal.pause()")
     Path(own, "cgroup.procs").write_text(str(process.pid))
     with pytest.raises(PermissionError, match="not delegated"):
-        CgroupsV2(own, "runner")
+        cgroups_v2(own, "runner")
     assert members(own) == [process.pid]
     process.kill()
     await process.wait()
@@ -88,7 +90,12 @@ async def test_a_group_that_is_not_the_runners_to_arrange_is_left_alone(own: str
 
 def like_v2(group: Path, **files: str) -> Path:
     """A folder of plain files with the names and the content of a group's."""
-    content = {"cgroup.procs": "", "cpu.stat": "usage_usec 0\n", "memory.current": "1048576\n"}
+    content = {
+        "cgroup.procs": "",
+        "cgroup.events": "populated 0\n",
+        "cpu.stat": "usage_usec 0\n",
+        "memory.current": "1048576\n",
+    }
     content |= {"memory.max": "max\n", "memory.swap.max": "max\n", "pids.max": "max\n", "memory.oom.group": "0\n"}
     content |= {"memory.events": "low 0\noom 0\noom_kill 0\noom_group_kill 0\n"} | files
     for name, text in content.items():
@@ -96,9 +103,19 @@ def like_v2(group: Path, **files: str) -> Path:
     return group
 
 
+def box_of(group: GroupV2) -> BoxCgroup:
+    """A box that has the group."""
+    return BoxCgroup(group, lambda _: None)
+
+
+def group_of(folder: Path) -> GroupV2:
+    """The group of a folder like that."""
+    return GroupV2({UNIFIED: str(folder)})
+
+
 def test_limits_are_written_to_every_knob(tmp_path: Path) -> None:
-    box = BoxCgroupV2(str(like_v2(tmp_path)), lambda: None)
-    box.limit(256 * MIB, 64)
+    group = group_of(like_v2(tmp_path))
+    group.limit(256 * MIB, 64)
     assert (tmp_path / "memory.max").read_text() == "268435456"
     assert (tmp_path / "memory.swap.max").read_text().startswith("0")
     assert (tmp_path / "pids.max").read_text().startswith("64")
@@ -106,11 +123,15 @@ def test_limits_are_written_to_every_knob(tmp_path: Path) -> None:
 
 
 def test_usage_is_what_came_since_the_group_was_taken(tmp_path: Path) -> None:
-    group = like_v2(
+    folder = like_v2(
         tmp_path,
         **{"memory.peak": "9000000\n", "cpu.stat": "usage_usec 500000\nuser_usec 0\n", "memory.events": "oom_kill 3\n"},
     )
-    box = BoxCgroupV2(str(group), lambda: None)
+    group = group_of(folder)
+    assert group.renew()
+    assert (tmp_path / "memory.peak").read_text().startswith("reset")
+    (tmp_path / "memory.peak").write_text("1048576\n")  # which the kernel does by itself
+    box = box_of(group)
     (tmp_path / "memory.peak").write_text("33554432\n")
     (tmp_path / "cpu.stat").write_text("usage_usec 2000000\nuser_usec 1\n")
     (tmp_path / "memory.events").write_text("low 0\noom_kill 4\n")
@@ -118,12 +139,20 @@ def test_usage_is_what_came_since_the_group_was_taken(tmp_path: Path) -> None:
     box.remove()
 
 
+def test_a_peak_that_cannot_be_reset_is_read_and_its_group_not_used_again(tmp_path: Path) -> None:
+    folder = like_v2(tmp_path)
+    (folder / "memory.peak").symlink_to("/proc/sys/fs/nr_open")  # any number in a file that refuses words
+    group = group_of(folder)
+    assert group.usage().peak_memory_bytes == int(Path("/proc/sys/fs/nr_open").read_text())
+    assert not group.renew()
+
+
 def test_without_a_peak_the_memory_in_use_is_looked_at(tmp_path: Path) -> None:
-    box = BoxCgroupV2(str(like_v2(tmp_path)), lambda: None)
+    box = box_of(group_of(like_v2(tmp_path)))
     (tmp_path / "memory.current").write_text(f"{50 * MIB}\n")
     box.cpu_seconds()
     (tmp_path / "memory.current").write_text(f"{2 * MIB}\n")
-    assert box.usage().peak_memory_bytes == 49 * MIB
+    assert box.usage().peak_memory_bytes == 50 * MIB
 
 
 SYSTEMD = "24 22 0:21 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
