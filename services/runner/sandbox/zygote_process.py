@@ -23,6 +23,8 @@ BOOT = "import sys; sys.path[0] = sys.argv[2]; from services.runner.sandbox.insi
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 COMPLAINT_BYTES = 4096
+#: As many boxes are asked for at once; more requests than the kernel queues look as if the zygote did not answer.
+ASKED_AT_ONCE = 16
 
 log = structlog.get_logger()
 
@@ -85,6 +87,7 @@ class ZygoteProcess:
         self._boxes: dict[int, LivingBox] = {}
         self._retired = False
         self._numbers = itertools.count()
+        self._turns = asyncio.Semaphore(ASKED_AT_ONCE)
         self.made = 0
         #: It makes no more boxes, though some may still be dying.
         self.doomed = False
@@ -95,6 +98,10 @@ class ZygoteProcess:
 
     async def make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
         """A new box, in the cgroups that `entries` lead to, with walls still going up; ZygoteGoneError if none."""
+        async with self._turns:
+            return await self._make(plan, entries)
+
+    async def _make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
         number = next(self._numbers)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         answer: asyncio.Future[LivingBox] = self._loop.create_future()
