@@ -21,9 +21,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """What a box has used; None is not known, and then what its first process counted has to do."""
+    """What a box has used as far as is known: what its job's process counted may be more."""
 
-    cpu_seconds: float | None
+    cpu_seconds: float
     peak_memory_bytes: int | None
     oom_kills: int = 0
 
@@ -95,8 +95,10 @@ class Meter:
         """What the box has used so far."""
         if self._cgroup:
             used = self._cgroup.usage()
-            return Metered(used.cpu_seconds or None, used.peak_memory_bytes, used.oom_kills)
-        return Metered(None, self._tree.peak_memory_bytes or None if self._tree else None)
+            return Metered(used.cpu_seconds, used.peak_memory_bytes, used.oom_kills)
+        if self._tree:
+            return Metered(self._tree.cpu_seconds, self._tree.peak_memory_bytes or None)
+        return Metered(0.0, None)
 
     def close(self) -> None:
         """Stop, and remove the cgroup; after the box is dead."""

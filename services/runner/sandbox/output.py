@@ -1,7 +1,7 @@
 """Reads a job's output from a pipe, in the event loop: keeps the beginning, counts the rest.
 
 Promises: the pipe is always drained to its end, so the job never stands still for a slow reader; memory is
-bounded by `keep_bytes`.
+bounded by `keep_bytes`; who writes byte by byte is read a little later, so that it keeps nobody else waiting.
 """
 
 import asyncio
@@ -11,6 +11,10 @@ from collections.abc import Callable
 from services.runner.sandbox.box import Captured
 
 READ_BYTES = 64 * 1024
+#: After so many reads that brought so little, a pause comes before each: a pipe can be made to give a byte at a time.
+SMALL_BYTES = 4096
+SMALL_READS = 64
+PAUSE_SECONDS = 0.002
 
 
 class OutputReader:
@@ -23,6 +27,7 @@ class OutputReader:
         self._read = read
         self._data = bytearray()
         self._total = 0
+        self._small_reads = 0
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         os.set_blocking(fd, False)
@@ -38,10 +43,14 @@ class OutputReader:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
             return
-        if data:
-            self._take(data)
-        else:
+        if not data:
             self._end()
+            return
+        self._take(data)
+        self._small_reads += len(data) < SMALL_BYTES
+        if self._small_reads > SMALL_READS:
+            self._loop.remove_reader(self._fd)
+            self._loop.call_later(PAUSE_SECONDS, self._loop.add_reader, self._fd, self._readable)
 
     def _take(self, data: bytes) -> None:
         kept = data[: max(0, self._keep_bytes - self._total)]

@@ -13,7 +13,6 @@ import re
 import select
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from services.runner.sandbox.watch_usage import Usage
@@ -39,17 +38,26 @@ class Process:
 
 
 class ProcessTree:
-    """The first process of a box's pid namespace and all below it; the pidfd stays the caller's, open until the end."""
+    """The process that runs a job, all below it, and what `pidfd`'s process, the first of its namespace, adopted.
+
+    The pidfd stays the caller's, open until the end.
+    """
 
     def __init__(self, pid: int, pidfd: int, memory_limit_bytes: int | None = None) -> None:
         self.peak_memory_bytes = 0
         self._pid = pid
+        self._first = _number_of(pidfd)
         self._ended = select.poll()
         self._ended.register(pidfd, select.POLLIN)
         self._memory_limit_bytes = memory_limit_bytes
         self._seen: dict[Identity, Process] = {}
         self._cpu = _TicksOfTheDead()
         self._usage = Usage(0.0)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time at the last sample."""
+        return self._usage.cpu_seconds
 
     def sample(self) -> Usage:
         """What the box has used; once its first process is dead, what was seen last."""
@@ -74,8 +82,8 @@ class ProcessTree:
 
     def _walk(self) -> dict[Identity, Process]:
         found: dict[Identity, Process] = {}
-        inside = {self._pid}
-        pids = [self._pid]
+        inside = {self._pid, self._first}
+        pids = [self._pid, *_children_of(self._first, self._first)]
         while pids:
             process = _process(pids.pop())
             # Its parent is inside, or the number is another's by now.
@@ -136,12 +144,22 @@ def _same(known: Identity) -> Process | None:
 def _children(process: Process) -> list[int]:
     """The children of all its threads; fewer if it dies meanwhile."""
     pid = process.identity[0]
-    tasks = Path(f"/proc/{pid}/task")
     try:
-        threads = tasks.iterdir() if process.threads > 1 else [tasks / str(pid)]
-        return [int(child) for thread in threads for child in _read(f"{thread}/children").split()]
+        threads = os.listdir(f"/proc/{pid}/task") if process.threads > 1 else [pid]  # noqa: PTH208 - names are all it takes
     except (FileNotFoundError, ProcessLookupError):
         return []
+    return [child for thread in threads for child in _children_of(pid, int(thread))]
+
+
+def _children_of(pid: int, thread: int) -> list[int]:
+    try:
+        return [int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _number_of(pidfd: int) -> int:
+    return int(_read(f"/proc/self/fdinfo/{pidfd}").partition("\nPid:")[2].split(maxsplit=1)[0])
 
 
 def _proportional_bytes(process: Process) -> int:

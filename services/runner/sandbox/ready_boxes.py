@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
+from typing import cast
 
 import structlog
 
@@ -68,9 +69,10 @@ class ReadyBoxes:
         """A box by the plan, and its meter; ZygoteGoneError, with the reason, if none can be made."""
         while self._ready and plan == self._usual:
             box, meter = self._ready.popleft()
-            if not box.dead.done():
+            if not box.killed and not box.dead.done():
                 return box, meter
-            _let_go(box, meter)
+            box.abandon()
+            meter.close()
         return await self._make(plan)
 
     async def bury(self, box: LivingBox, meter: Meter) -> None:
@@ -106,9 +108,13 @@ class ReadyBoxes:
 
     async def _add(self) -> None:
         try:
-            self._ready.append(await self._make(self._usual))
+            made = await self._make(self._usual)
         except ZygoteGoneError as error:
             log.warning("box.not_made", error=str(error))  # the job that wants one says so in its result
+            return
+        # At once, and not when this task is seen to be done: until then one too few would be made.
+        self._making.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+        self._ready.append(made)
 
     async def _make(self, plan: BoxPlan) -> tuple[LivingBox, Meter]:
         started = time.monotonic()

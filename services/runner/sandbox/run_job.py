@@ -14,7 +14,7 @@ from functools import partial
 from services.runner.sandbox.box import BoxEnd, BoxJob, Cancellable, EndedBy, OutputWatcher
 from services.runner.sandbox.inside.plan import JobPlan
 from services.runner.sandbox.inside.wire import FORMAT, tell
-from services.runner.sandbox.living_box import SIGNAL_CODE, LivingBox, Report
+from services.runner.sandbox.living_box import LivingBox, Report, shell_code
 from services.runner.sandbox.meter import Meter
 from services.runner.sandbox.output import OutputReader
 from services.runner.sandbox.sealed import seal
@@ -22,7 +22,6 @@ from services.runner.sandbox.watch_usage import Limit
 from taskandgo.words import Stream
 
 ENDS = {Limit.CPU_SECONDS: EndedBy.CPU_TIME, Limit.MEMORY_BYTES: EndedBy.MEMORY}
-CPU_TIME_CODE = SIGNAL_CODE + signal.SIGXCPU
 
 
 class RunJob:
@@ -66,7 +65,7 @@ class RunJob:
             readers.append(OutputReader(end, self._job.keep_bytes, partial(self._watch, stream), self._count))
         program = () if self._job.program is None else (self._job.program,)
         try:
-            tell(self._box.channel, (len(packed), sum(map(len, contents))), (*ours, *program))
+            tell(self._box.channel, len(packed), (*ours, *program))
         except OSError:
             self._box.kill()  # it is dead already, which its report tells
         finally:
@@ -87,15 +86,16 @@ class RunJob:
     def _end(self, report: Report | None, stdout: OutputReader, stderr: OutputReader) -> BoxEnd:
         used = self._meter.read()
         told = report or Report(None)
+        exit_code = None if told.code is None else shell_code(told.code)
         ended_by = self._why(told, out_of_memory=used.oom_kills > 0)
         peak = told.peak_memory_bytes if used.peak_memory_bytes is None else used.peak_memory_bytes
         return BoxEnd(
-            exit_code=told.exit_code if ended_by is EndedBy.EXIT else None,
+            exit_code=exit_code if ended_by is EndedBy.EXIT else None,
             ended_by=ended_by,
             stdout=stdout.captured,
             stderr=stderr.captured,
             wall_seconds=self._ended - self._started,
-            cpu_seconds=told.cpu_seconds if used.cpu_seconds is None else used.cpu_seconds,
+            cpu_seconds=max(told.cpu_seconds, used.cpu_seconds),
             peak_memory_bytes=peak,
             problem=told.problem or "the box died before its job did" if ended_by is EndedBy.SETUP else "",
         )
@@ -103,9 +103,9 @@ class RunJob:
     def _why(self, told: Report, *, out_of_memory: bool) -> EndedBy:
         if self._ended_by is not EndedBy.EXIT:
             return self._ended_by
-        if out_of_memory and told.exit_code != 0:
+        if out_of_memory and told.code != 0:
             return EndedBy.MEMORY
-        if told.exit_code is None:
+        if told.code is None:
             return EndedBy.SETUP
         # The kernel's own limit on CPU time, which ends a single process a little later than ours ends the box.
-        return EndedBy.CPU_TIME if told.exit_code == CPU_TIME_CODE else EndedBy.EXIT
+        return EndedBy.CPU_TIME if told.code == -signal.SIGXCPU else EndedBy.EXIT

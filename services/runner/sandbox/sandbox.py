@@ -60,7 +60,7 @@ class Sandbox:
         self._plan = plan
         #: Folders of the host by their place in a box.
         self._shown = interpreter.shown
-        self._usual = BoxPlan(plan.limits.disk_bytes, _rlimits(plan.limits, LARGEST_EXTRA_BYTES))
+        self._usual = BoxPlan(plan.limits.disk_bytes, self._rlimits(plan.limits, LARGEST_EXTRA_BYTES))
         self._meters = Meters(plan.runner)
         self._boxes = ReadyBoxes(
             interpreter.path, self._zygote_plan(), self._meters, plan.slots, self._usual, events=events
@@ -109,7 +109,7 @@ class Sandbox:
 
     async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
         """Run the job to its end; cancelling the caller kills it."""
-        limits = _rlimits(job.limits, job.extra_address_bytes)
+        limits = self._rlimits(job.limits, job.extra_address_bytes)
         made = self._box_plan(job, limits)
         try:
             box, meter = await self._boxes.take(made)
@@ -124,6 +124,19 @@ class Sandbox:
                 return await RunJob(box, meter, job, watch or _unwatched).run(plan, tuple(files.values()), handle)
         finally:
             await asyncio.shield(self._boxes.bury(box, meter))
+
+    def _rlimits(self, limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:
+        # Without namespaces the kernel counts the processes and threads of all boxes together.
+        counted = self._plan.slots + 1 if self._plan.level == RESTRICTED else 1
+        wanted = [
+            # A single process ends by itself if whoever watches them all is late.
+            (resource.RLIMIT_CPU, int(limits.cpu_seconds) + 2),
+            (resource.RLIMIT_DATA, limits.memory_bytes + extra_address_bytes),
+            (resource.RLIMIT_NPROC, (limits.processes + 1) * counted),
+            (resource.RLIMIT_NOFILE, limits.open_files),
+            (resource.RLIMIT_FSIZE, limits.disk_bytes),
+        ]
+        return [(kind, _within_ours(kind, value)) for kind, value in wanted]
 
     def _box_plan(self, job: BoxJob, limits: list[Limit]) -> BoxPlan:
         """The usual box where the job's limits fit into it: they can be made narrower later, never wider."""
@@ -179,15 +192,10 @@ async def _prove(sandbox: Sandbox, plan: SandboxPlan) -> None:
         raise SandboxUnavailableError(explain(failure)) from error
 
 
-def _rlimits(limits: BoxLimits, extra_address_bytes: int) -> list[Limit]:
-    return [
-        # A single process ends by itself if whoever watches them all is late.
-        (resource.RLIMIT_CPU, int(limits.cpu_seconds) + 2),
-        (resource.RLIMIT_DATA, limits.memory_bytes + extra_address_bytes),
-        (resource.RLIMIT_NPROC, limits.processes + 1),
-        (resource.RLIMIT_NOFILE, limits.open_files),
-        (resource.RLIMIT_FSIZE, limits.disk_bytes),
-    ]
+def _within_ours(kind: int, value: int) -> int:
+    """A box's limit cannot be wider than our own hard one."""
+    ours = resource.getrlimit(kind)[1]
+    return value if ours == resource.RLIM_INFINITY else min(value, ours)
 
 
 def _unwatched(stream: Stream, offset: int, data: bytes) -> None:

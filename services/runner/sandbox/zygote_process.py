@@ -16,19 +16,25 @@ from services.runner.sandbox.box import SandboxUnavailableError
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.inside.wire import ANCILLARY_BYTES, PACKET_BYTES, tell
 from services.runner.sandbox.interpreter import ENV, OPTIONS
-from services.runner.sandbox.living_box import LivingBox, Report, shell_code
+from services.runner.sandbox.living_box import LivingBox, Report
 
 PRODUCT = Path(__file__).parents[3]
 BOOT = "import sys; sys.path[0] = sys.argv[2]; from services.runner.sandbox.inside.zygote import main; main()"
 START_SECONDS = 30.0
 ANSWER_SECONDS = 10.0
 COMPLAINT_BYTES = 4096
+#: As many boxes are asked for at once; more requests than the kernel queues look as if the zygote did not answer.
+ASKED_AT_ONCE = 16
 
 log = structlog.get_logger()
 
 
 class ZygoteGoneError(Exception):
     """The zygote died, or cannot make a box."""
+
+
+class BoxRefusedError(ZygoteGoneError):
+    """The zygote is well, but this box cannot be made."""
 
 
 async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
@@ -45,9 +51,9 @@ async def start_zygote(interpreter: str, plan: ZygotePlan) -> "ZygoteProcess":
     finally:
         theirs.close()
     zygote = ZygoteProcess(process, ours)
-    with contextlib.suppress(OSError):  # it ended already, which `ready` tells
-        tell(ours, tuple(plan))
     try:
+        with contextlib.suppress(BrokenPipeError):  # it ended already, and what it said is raised
+            tell(ours, tuple(plan))
         async with asyncio.timeout(START_SECONDS):
             await zygote.ready
     except TimeoutError:
@@ -79,11 +85,15 @@ class ZygoteProcess:
         self._loop = asyncio.get_running_loop()
         self._process = process
         self._channel = channel
-        self._asked: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        #: Our end of a box's channel, and whom to tell of the box.
+        self._asked: dict[int, tuple[socket.socket, asyncio.Future[LivingBox]]] = {}
         self._boxes: dict[int, LivingBox] = {}
         self._retired = False
         self._numbers = itertools.count()
+        self._turns = asyncio.Semaphore(ASKED_AT_ONCE)
         self.made = 0
+        #: It makes no more boxes, though some may still be dying.
+        self.doomed = False
         self.ready: asyncio.Future[str] = self._loop.create_future()
         channel.setblocking(False)  # noqa: FBT003 - no keyword there
         self._loop.add_reader(channel, self._hear)
@@ -91,26 +101,31 @@ class ZygoteProcess:
 
     async def make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
         """A new box, in the cgroups that `entries` lead to, with walls still going up; ZygoteGoneError if none."""
+        async with self._turns:
+            return await self._make(plan, entries)
+
+    async def _make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
         number = next(self._numbers)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        answer = self._asked[number] = self._loop.create_future()
+        answer: asyncio.Future[LivingBox] = self._loop.create_future()
+        self._asked[number] = (ours, answer)
         try:
             with theirs:
                 tell(self._channel, (number, *plan), (theirs.fileno(), *entries))
             async with asyncio.timeout(ANSWER_SECONDS):
-                pidfd, main_pid = await answer
-        except (TimeoutError, OSError) as error:
-            ours.close()
-            self.kill()
-            raise ZygoteGoneError(f"the zygote does not answer: {error}") from error
-        except BaseException:
-            ours.close()
+                return await answer
+        except BaseException as error:
+            self._give_up(number, answer)
+            if isinstance(error, TimeoutError | OSError):
+                self.kill()
+                raise ZygoteGoneError(f"the zygote does not answer: {error}") from error
             raise
-        finally:
-            self._asked.pop(number, None)
-        self.made += 1
-        box = self._boxes[number] = LivingBox(ours, pidfd, main_pid)
-        return box
+
+    def _give_up(self, number: int, answer: "asyncio.Future[LivingBox]") -> None:
+        if asked := self._asked.pop(number, None):
+            asked[0].close()  # the box, if there will be one, ends by that
+        elif answer.done() and not answer.cancelled() and not answer.exception():
+            answer.result().abandon()
 
     def retire(self) -> None:
         """Make no more boxes, and end with the last one."""
@@ -119,6 +134,9 @@ class ZygoteProcess:
 
     def kill(self) -> None:
         """End it, and with it all its boxes."""
+        self.doomed = True
+        for box in self._boxes.values():
+            box.kill()
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
@@ -155,11 +173,11 @@ class ZygoteProcess:
         match kind:
             case "made":
                 self._answer(int(number), *descriptors)
-            case "failed" if (asked := self._asked.get(int(number))) and not asked.done():
-                asked.set_exception(OSError(told))
+            case "failed":
+                self._refuse(int(number), BoxRefusedError(told))
             case "exited" if box := self._boxes.get(int(number)):
                 code, cpu, peak = told.split()
-                box.exited(Report(shell_code(int(code)), float(cpu), int(peak)))
+                box.exited(Report(int(code), float(cpu), int(peak)))
             case "dead" if box := self._boxes.pop(int(number), None):
                 box.died()
                 self._end_if_done()
@@ -171,26 +189,39 @@ class ZygoteProcess:
             self.ready.set_exception(SandboxUnavailableError(told))
 
     def _answer(self, number: int, pidfd: int, main_pidfd: int) -> None:
-        asked = self._asked.get(number)
-        if asked is None or asked.done():
+        channel, answer = self._asked.pop(number, (None, None))
+        if channel is None or answer is None:
             os.close(pidfd)  # nobody waits any more; the box ends, for its channel is closed
         else:
-            asked.set_result((pidfd, _number_of(main_pidfd)))
+            # At once, for its end may be the next thing that is heard.
+            box = self._boxes[number] = LivingBox(channel, pidfd, _number_of(main_pidfd), self.kill)
+            self.made += 1
+            if answer.done():
+                box.abandon()
+            else:
+                answer.set_result(box)
         os.close(main_pidfd)
+
+    def _refuse(self, number: int, why: Exception) -> None:
+        if asked := self._asked.pop(number, None):
+            channel, answer = asked
+            channel.close()
+            if not answer.done():
+                answer.set_exception(why)
 
     async def _until_gone(self) -> None:
         assert self._process.stdout is not None
         said = (await self._process.stdout.read()).decode(errors="replace")[-COMPLAINT_BYTES:]
         code = await self._process.wait()
+        self.doomed = True
         self._hear()
         if not self.ready.done():
             self.ready.set_exception(SandboxUnavailableError(said or f"the zygote ended with code {code}"))
         elif not (self._retired or self.ready.exception()):
             log.error("zygote.died", code=code, said=said)
         self._channel.close()
-        for asked in self._asked.values():
-            if not asked.done():
-                asked.set_exception(OSError("it died"))
+        for number in list(self._asked):
+            self._refuse(number, OSError("it died"))
         await asyncio.gather(*(box.orphaned() for box in self._boxes.values()))
         self._boxes.clear()
 

@@ -12,7 +12,7 @@ import structlog
 from services.runner.sandbox.box import SandboxUnavailableError
 from services.runner.sandbox.inside.plan import BoxPlan, ZygotePlan
 from services.runner.sandbox.living_box import LivingBox
-from services.runner.sandbox.zygote_process import ZygoteGoneError, ZygoteProcess, start_zygote
+from services.runner.sandbox.zygote_process import BoxRefusedError, ZygoteGoneError, ZygoteProcess, start_zygote
 
 BOXES = 2000
 TRIES = 3
@@ -29,6 +29,7 @@ class ZygoteSeat:
         self._plan = plan
         self._zygote: ZygoteProcess | None = None
         self._changing = asyncio.Lock()
+        self._closed = False
         self._successor: asyncio.Task[None] | None = None
         #: Those that end with the last of their boxes.
         self._leaving: set[ZygoteProcess] = set()
@@ -44,17 +45,19 @@ class ZygoteSeat:
             try:
                 box = await (await self._living()).make(plan, entries)
                 break
+            except BoxRefusedError:
+                raise  # other jobs' boxes live in it, and another zygote would say the same
             except ZygoteGoneError as error:
                 log.warning("zygote.failed", error=str(error))
                 if last == TRIES - 1:
                     raise
         try:
-            problem = await box.ready
+            problem = await asyncio.shield(box.ready)
         except asyncio.CancelledError:
-            await _end(box)
+            box.abandon()
             raise
         if problem:
-            await _end(box)
+            box.abandon()
             raise ZygoteGoneError(problem)
         return box
 
@@ -69,6 +72,7 @@ class ZygoteSeat:
 
     async def close(self) -> None:
         """End the zygote and all its boxes."""
+        self._closed = True
         if self._successor:
             self._successor.cancel()
             await asyncio.gather(self._successor, return_exceptions=True)
@@ -78,7 +82,7 @@ class ZygoteSeat:
 
     async def _living(self) -> ZygoteProcess:
         zygote = self._zygote
-        if zygote is None or zygote.gone.done():
+        if zygote is None or zygote.doomed:
             await self._succeed(zygote)
         elif zygote.made >= BOXES and (self._successor is None or self._successor.done()):
             self._successor = asyncio.get_running_loop().create_task(self._succeed(zygote))
@@ -89,6 +93,8 @@ class ZygoteSeat:
         async with self._changing:
             if former is not None and self._zygote is not former:
                 return  # somebody else saw to it
+            if self._closed:
+                raise ZygoteGoneError("the sandbox is closed")
             former = self._zygote
             try:
                 self._zygote = await start_zygote(self._interpreter, self._plan)
@@ -99,9 +105,3 @@ class ZygoteSeat:
                 former.gone.add_done_callback(lambda _gone: self._leaving.discard(former))
                 former.retire()
                 self._replaced()
-
-
-async def _end(box: LivingBox) -> None:
-    box.kill()
-    await box.dead
-    box.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from services.runner.sandbox.inside.parcel import receive, write_files
-from services.runner.sandbox.inside.payload import become_payload
+from services.runner.sandbox.inside.payload import NOT_STARTED, become_payload
 from services.runner.sandbox.inside.step import Step
 from services.runner.sandbox.inside.wire import say
 
@@ -21,11 +21,20 @@ def be_box(
     try:
         close_walls()
         say(channel.fileno(), f"ready {step}")
-        parcel = receive(channel)
-        if parcel is not None:
-            write_files(parcel[0], parcel[1])
-            become_payload(parcel[0], parcel[2], channel.fileno(), confine)
+        _take_job(channel, confine)
     except OSError as error:
         say(channel.fileno(), f"failed {step.failed(error)}")
     finally:
-        os._exit(0)
+        os._exit(NOT_STARTED)
+
+
+def _take_job(channel: socket.socket, confine: Callable[[str], None]) -> None:
+    try:
+        parcel = receive(channel)
+        if parcel is None:
+            return
+        write_files(parcel)
+    except (OSError, MemoryError) as error:
+        say(channel.fileno(), f"problem the job does not fit into its box: {error or 'out of memory'}")
+        return
+    become_payload(parcel.job, parcel.descriptors, channel.fileno(), confine)

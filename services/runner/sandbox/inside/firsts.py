@@ -36,8 +36,10 @@ class Firsts:
         """A first process in new namespaces of a box, by a descriptor of it."""
         self._channel.send(b"one")
         words, beside, _flags, _sender = self._channel.recvmsg(WORDS_BYTES, DESCRIPTOR_SPACE)
+        if not words:
+            raise SystemExit("the maker of first processes died")  # with the zygote: the runner starts another
         if not beside:
-            raise OSError(words.decode() or "their maker died")
+            raise OSError(words.decode())
         descriptor: int = memoryview(beside[0][2]).cast("i")[0]
         return descriptor
 

@@ -3,34 +3,42 @@
 import marshal
 import os
 import socket
+from typing import NamedTuple
 
 from services.runner.sandbox.inside.plan import JobPlan
 from services.runner.sandbox.inside.wire import PARCEL_BYTES, hear
 
 EXECUTABLE = 0o755
+#: A job's files may be larger than the memory that it may use, which already holds for whoever writes them.
+WRITE_BYTES = 1024 * 1024
 
-#: The plan, the bytes of its files, and the job's descriptors: three streams and perhaps the program to run.
-Parcel = tuple[JobPlan, bytes, list[int]]
+
+class Parcel(NamedTuple):
+    """The plan; the file that holds the contents of the plan's files from `start` on; three streams, and a program."""
+
+    job: JobPlan
+    packed: int
+    start: int
+    descriptors: list[int]
 
 
 def receive(channel: socket.socket) -> Parcel | None:
-    """The next job: what is told is the sizes of its plan and of its files; None once the runner is gone."""
+    """The next job: what is told is the size of its plan; None once the runner is gone."""
     heard = hear(channel, PARCEL_BYTES)
     if heard is None:
         return None
-    (plan_bytes, file_bytes), (packed, *descriptors) = heard
-    plan = JobPlan(*marshal.loads(os.pread(packed, plan_bytes, 0)))  # noqa: S302 - from the runner only
-    contents = os.pread(packed, file_bytes, plan_bytes)
-    os.close(packed)
-    return plan, contents, descriptors
+    plan_bytes, (packed, *descriptors) = heard
+    job = JobPlan(*marshal.loads(os.pread(packed, plan_bytes, 0)))  # noqa: S302 - from the runner only
+    return Parcel(job, packed, plan_bytes, descriptors)
 
 
-def write_files(job: JobPlan, contents: bytes) -> None:
+def write_files(parcel: Parcel) -> None:
     """Put the job's files into its working directory."""
-    start = 0
-    for name, size in job.files:
-        fd = os.open(f"{job.work}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, EXECUTABLE)
+    start = parcel.start
+    for name, size in parcel.job.files:
+        fd = os.open(f"{parcel.job.work}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, EXECUTABLE)
         end = start + size
         while start < end:
-            start += os.write(fd, contents[start:end])
+            start += os.write(fd, os.pread(parcel.packed, min(end - start, WRITE_BYTES), start))
         os.close(fd)
+    os.close(parcel.packed)

@@ -46,6 +46,7 @@ class Restricted:
             raise OSError(f"{', '.join(self._plan.masked)} would be readable")
         step.take("an ordinary user")
         become(self._plan.uid)
+        die_with_parent()  # once more: a change of user made an end of it
         step.take("an interpreter that this user can read")
         for path in self._readable:
             os.close(os.open(path, os.O_RDONLY))

@@ -45,6 +45,8 @@ from services.runner.sandbox.inside.syscall_policy import strict
 
 #: More files than this for their bytes only serve to fill the kernel's memory.
 BYTES_PER_INODE = 16 * 1024
+#: And no fewer than this, for to the kernel none would mean any number.
+LEAST_INODES = 64
 #: From here on Landlock keeps boxes from each other's abstract sockets, so that a box may have sockets of its own.
 ABI_OF_SCOPES = 6
 
@@ -140,6 +142,7 @@ class Strict:
 
 
 def _go_on_in_child() -> None:
+    die_with_parent()  # once more: a change of user had made an end of it
     pid = os.fork()
     if pid:
         close_all_but(1, 2)
@@ -152,7 +155,7 @@ def _confined_already(work: str) -> None:
 
 
 def _mount_own(disk_bytes: int) -> None:
-    mount_tmpfs(BOX, f"size={disk_bytes},nr_inodes={disk_bytes // BYTES_PER_INODE},mode=755")
+    mount_tmpfs(BOX, f"size={disk_bytes},nr_inodes={max(LEAST_INODES, disk_bytes // BYTES_PER_INODE)},mode=755")
     for name, where in (("work", WORK), ("tmp", TMP), ("shm", SHM)):
         os.mkdir(f"{BOX}/{name}")
         bind(f"{BOX}/{name}", where)

@@ -19,14 +19,15 @@ ANCILLARY_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * DESCRIPTOR_BYTES)
 FORMAT = 2
 
 
-def tell(channel: socket.socket, plan: tuple[Any, ...], descriptors: tuple[int, ...] = ()) -> None:
+def tell(channel: socket.socket, plan: tuple[Any, ...] | int, descriptors: tuple[int, ...] = ()) -> None:
     """Send a plan inwards; OSError once the other side is gone."""
     socket.send_fds(channel, [marshal.dumps(plan, FORMAT)], descriptors)
 
 
 def hear(channel: socket.socket, most_bytes: int = PACKET_BYTES) -> tuple[Any, list[int]] | None:
     """The next plan and its descriptors, now ours to close; None once the runner is gone."""
-    packet, beside, _flags, _sender = channel.recvmsg(most_bytes, ANCILLARY_BYTES)
+    # Closed by an exec: what the box runs then would hold what its process was told with, and could speak with it.
+    packet, beside, _flags, _sender = channel.recvmsg(most_bytes, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC)
     if not packet:
         return None
     descriptors = memoryview(beside[0][2]).cast("i").tolist() if beside else []

@@ -1,0 +1,155 @@
+"""A sandbox under attack, and what is seen of it from outside: processes, descriptors, threads, memory, mounts."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.runner.sandbox.box import BoxEnd
+from services.runner.sandbox.inside.syscall_numbers import NUMBERS
+from services.runner.sandbox.sandbox import Sandbox
+from tests.sandbox.boxes import MIB, Runs
+from tests.sandbox.confined import PRELUDE
+
+#: What a run finds on a slot: it may not differ from what the first one found.
+LOOK = """
+import builtins, os, resource, signal, sys, threading
+print(sorted(os.environ), sys.path, len(vars(builtins)), threading.active_count(), os.umask(0o22), os.getpid() > 0)
+print([resource.getrlimit(n) for n in range(16)], signal.pthread_sigmask(0, []), os.getpriority(0, 0))
+for folder in ('/work', '/tmp', '/dev/shm', '/var/tmp', '.'):
+    try: print(sorted(os.listdir(folder)))
+    except OSError as e: print(e.strerror)
+for number in range(1, 300):
+    try: os.kill(number, 0); print(number) if number != os.getpid() else None
+    except OSError: pass
+"""
+GROWTH_BYTES = 32 * MIB
+SETTLE_SECONDS = 10
+#: In the program: each expression is tried; what works is told.
+TRY = """
+def _tried(expression):
+    try:
+        got = eval(expression)
+    except (OSError, ValueError, MemoryError, OverflowError, ImportError, AttributeError, PermissionError):
+        return
+    if not isinstance(got, str) or not got.startswith('E'):
+        print('WORKS', expression, repr(got)[:200])
+import ctypes, errno, os, resource, signal, socket, struct, sys, threading, time
+for _expression in json.loads({expressions!r}): _tried(_expression)
+"""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is there of a runner, but for what its code holds in memory."""
+
+    descriptors: int
+    threads: int
+    processes: int
+    mounts: int
+    folders: frozenset[str]
+
+
+class Attacked:
+    """A sandbox that attacks run in."""
+
+    def __init__(self, sandbox: Sandbox, canary: str, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.level = sandbox.isolation
+        self._runs = Runs(sandbox)
+        self._canary = canary.encode()
+        self._folder = folder
+        self._found_first = ""
+        self.counts_processes = "pids" in sandbox.metering
+
+    @classmethod
+    async def begin(cls, sandbox: Sandbox, canary: str, folder: Path) -> "Attacked":
+        """Take down what a first run finds."""
+        attacked = cls(sandbox, canary, folder)
+        attacked._found_first = await attacked.says(LOOK)
+        await attacked.settled()
+        return attacked
+
+    async def end(self, code: str | bytes, **how: Any) -> BoxEnd:
+        """However the program ends, its output without the secret."""
+        end = await self._runs.end(code, **how)
+        assert self._canary not in end.stdout.data + end.stderr.data + end.problem.encode()
+        return end
+
+    async def says(self, code: str | bytes, **how: Any) -> str:
+        """What a program prints that ends well."""
+        end = await self.end(code, **how)
+        assert end.exit_code == 0, end
+        text = end.stdout.data.decode(errors="replace").strip()
+        return re.sub(rf"{self._folder}/taskandgo-\w+", "/work", text)
+
+    async def refuses(self, *expressions: str, before: str = "", **how: Any) -> None:
+        """Not one of the expressions can be evaluated; `call(name, …)` is a system call."""
+        code = with_calls(before) + TRY.format(expressions=json.dumps(expressions))
+        worked = await self.says(code, **how)
+        assert worked == "", worked
+
+    @asynccontextmanager
+    async def unchanged(self) -> AsyncIterator["Attacked"]:
+        """After the block the next runs find what the first did, and all that is outside is as it was."""
+        await self.settled()
+        before, memory = self.outside(), resident_bytes()
+        yield self
+        assert set(await asyncio.gather(*(self.says(LOOK) for _slot in range(2)))) == {self._found_first}
+        await self.settled()
+        assert self.outside() == before, (before, self.outside())
+        assert resident_bytes() - memory < GROWTH_BYTES
+
+    async def settled(self) -> None:
+        """All boxes that shall stand ready do."""
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while making := self.sandbox._boxes._making:
+                await asyncio.gather(*making)
+
+    def outside(self) -> Outside:
+        """What is there now."""
+        return Outside(
+            descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            threads=sum(1 for _ in Path("/proc/self/task").iterdir()),
+            processes=len(descendants()),
+            mounts=len(Path("/proc/self/mountinfo").read_text().splitlines()),
+            folders=frozenset(path.name for path in self._folder.iterdir()),
+        )
+
+
+def with_calls(code: str) -> str:
+    """The code, which may make calls past the C library: `call(name, …)`."""
+    return PRELUDE.format(numbers=json.dumps(NUMBERS)) + code
+
+
+def resident_bytes() -> int:
+    """What this process holds of memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descendants(pid: int | None = None) -> set[int]:
+    """All processes below one, or below this one."""
+    found: set[int] = set()
+    pids = [pid or os.getpid()]
+    while pids:
+        children = children_of(pids.pop()) - found
+        found |= children
+        pids += children
+    return found
+
+
+def children_of(pid: int) -> set[int]:
+    """The children of all its threads; none if it is gone."""
+    try:
+        return {
+            int(child)
+            for thread in Path(f"/proc/{pid}/task").iterdir()
+            for child in (thread / "children").read_text().split()
+        }
+    except (FileNotFoundError, ProcessLookupError):
+        return set()
