@@ -7,8 +7,8 @@ import pytest
 
 from services.runner.limits import granted
 from services.runner.main import serve
-from services.runner.sandbox.cgroups import NoCgroups
 from services.runner.sandbox.cgroups.find_cgroups import find_cgroups
+from services.runner.sandbox.cgroups.runner_cgroups import NoCgroups
 from taskandgo.broker.memory import open_memory
 from taskandgo.task import AttemptResult, Limits
 from taskandgo.words import Outcome
