@@ -11,6 +11,9 @@ from datetime import datetime
 
 import msgspec
 
+#: What is larger travels in blobs, where there are any.
+INLINE_BYTES = 256 * 1024
+
 
 class BlobPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of a blob: so many bytes from an offset."""

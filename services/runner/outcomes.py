@@ -42,7 +42,7 @@ def _why_ended(end: BoxEnd, limits: BoxLimits) -> str:
 
 
 def _was_refused_memory(end: BoxEnd, marks: tuple[bytes, ...]) -> bool:
-    lines = end.stderr.data[-TAIL_BYTES:].splitlines()
+    lines = end.stderr.ending(TAIL_BYTES).splitlines()
     return any(line.startswith(marks) for line in lines) if marks else False
 
 
