@@ -33,10 +33,9 @@ class HandOutBlobs:
         """The part that the share is; None if it is in no blob."""
         if share.blob is None:
             return None
-        start, end = 0, share.blob.size_bytes
-        if share.lines:
-            first, last = share.lines
-            start, end = await self._end_of(share.blob, first), await self._end_of(share.blob, last)
+        first, last = share.lines or (0, None)
+        start = await self._end_of(share.blob, first)
+        end = share.blob.size_bytes if last is None else await self._end_of(share.blob, last)
         return BlobPart(sha256=share.blob.sha256, offset_bytes=start, size_bytes=end - start)
 
     def access(self, attempt: Attempt, part: BlobPart | None) -> BlobAccess | None:
@@ -62,6 +61,4 @@ class HandOutBlobs:
         self._looked_up[blob.sha256, found.first_line] = found
         while len(self._looked_up) > REMEMBERED:
             self._looked_up.popitem(last=False)
-        end = found.end_of(line)
-        # The last line may have no end of its own, and then ends with the blob.
-        return blob.size_bytes if end is None else end
+        return found.ends[line - found.first_line]

@@ -15,12 +15,15 @@ CHUNKS_A_SLOT = 4
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one chunk gets of the input: bytes; or a blob, all of it, or its lines from one up to without another."""
+    """What one chunk gets of the input: bytes; or a blob, all of it, or its lines from one up to without another.
+
+    None in the place of the other: up to the end of the blob, since its last line may have no end of its own.
+    """
 
     stdin: bytes
     env: dict[str, str]
     blob: BlobRef | None = None
-    lines: tuple[int, int] | None = None
+    lines: tuple[int, int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class LinesBlobCut:
 
     def share(self, start: int, stop: int) -> Share:
         """The lines from start up to without stop."""
-        return Share(b"", {}, self.blob, (start, stop))
+        return Share(b"", {}, self.blob, (start, None if stop == self.elements else stop))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,10 @@ class SpillFile:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed when nobody holds this any more
         self.size = 0
 
+    def __del__(self) -> None:
+        """Close it."""
+        self._file.close()
+
     def add(self, block: bytes) -> None:
         """Write the next bytes; OSError if there is no room."""
         rest = memoryview(block)
