@@ -46,14 +46,14 @@ def _save(task_id: str, output: Path, server: str) -> None:
     from taskandgo.api import scheduler_pb2 as api
 
     async def converse(stub: "SchedulerAsyncStub") -> None:
-        blocks = stub.ReadOutput(api.ReadOutputRequest(task_id=task_id))
-        # The file is made once there is something to write, or nothing is wrong.
-        first = await blocks.read()
+        parts = aiter(stub.ReadOutput(api.ReadOutputRequest(task_id=task_id)))
+        # What is there is not overwritten before it is known that nothing is wrong.
+        first = await anext(parts, api.ReadOutputResponse())
         try:
             with sys.stdout.buffer if output == STANDARD_INPUT else output.open("wb") as into:
-                into.write(first.data if isinstance(first, api.ReadOutputResponse) else b"")
-                async for block in blocks:
-                    into.write(block.data)
+                into.write(first.data)
+                async for part in parts:
+                    into.write(part.data)
         except OSError as error:
             raise typer.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from error
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from tests.e2e.stack import Stack, running
 from tests.servers.postgres import fresh_database
 from tests.servers.rabbitmq import fresh_vhost
+
+log = structlog.get_logger()
 
 MIB = 1024 * 1024
 LARGE = 64 * MIB
@@ -114,7 +117,7 @@ def test_large_input_and_output_pass_through_and_no_process_grows(
     assert whole == streamed == blob["sha256"]
     assert hashlib.sha256(written).hexdigest() == blob["sha256"]
     growth = memory.growth()
-    print({name: f"{size / MIB:.1f} MiB" for name, size in growth.items()})
+    log.info("memory.grown", **{name: f"{size / MIB:.1f} MiB" for name, size in growth.items()})
     assert max(growth.values()) < MOST_GROWTH, growth
 
 
@@ -220,8 +223,9 @@ def test_a_blob_that_is_not_there_is_refused_with_how_to_upload(
 def test_an_upload_of_nothing_or_too_much_is_refused(large: Stack, size: int, said: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         upload(large, bytes(size))
-    assert caught.value.code == 400
-    assert said in caught.value.read().decode()
+    with caught.value as answer:
+        assert answer.code == 400
+        assert said in answer.read().decode()
 
 
 def test_output_of_a_task_that_runs_or_is_unknown_is_refused(large: Stack, api_client: api_grpc.SchedulerStub) -> None:
@@ -230,5 +234,6 @@ def test_output_of_a_task_that_runs_or_is_unknown_is_refused(large: Stack, api_c
     for task_id, code in (("runs-on", 409), ("unknown", 404)):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"http://{large.http_address}/tasks/{task_id}/stdout", timeout=10)
-        assert caught.value.code == code
+        with caught.value as answer:
+            assert answer.code == code
     api_client.CancelTask(api.CancelTaskRequest(task_id="runs-on"))
