@@ -55,5 +55,5 @@ def _named(task: api.Task) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(name: str) -> str:
-    how = "upload it with PutBlob or `curl -T FILE http://…/blobs`, and submit the task within the hour"
+    how = "upload it with PutBlob or `curl -T FILE http://…/blobs`, and submit the task then"
     return f"there is no blob {name}; {how}"

@@ -25,8 +25,9 @@ from taskandgo.store.store import Store
 from taskandgo.task import BlobRef
 
 ATTEMPT = "/attempts/{task_id}/{chunk_index:int}/{attempt:int}"
-#: Hashed at once, so longer than any token.
 BEARER = "Bearer "
+#: As much of a stream as a runner may be set to keep.
+MOST_KEPT_BYTES = 64 * 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -37,7 +38,8 @@ async def serve_blobs(settings: IngestSettings, store: Store) -> AsyncIterator[s
     if not settings.blob_secret:
         yield ""
         return
-    app = blob_endpoint(store.blobs, SystemClock(), settings.blob_secret, settings.ingest_max_blob_bytes)
+    most_bytes = max(settings.ingest_max_blob_bytes, MOST_KEPT_BYTES)
+    app = blob_endpoint(store.blobs, SystemClock(), settings.blob_secret, most_bytes)
     async with serve_http(app, settings.ingest_blob_listen) as address:
         log.info("blobs.served", address=address)
         yield address

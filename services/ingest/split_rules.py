@@ -25,6 +25,8 @@ def split_violations(task: api.Task, max_chunks: int, blobs: Blobs = NO_BLOBS) -
     if by in ON_STDIN and task.stdin:
         allowed = f"it must be empty when task.split.{by} is given, since a chunk's stdin is its share of that"
         yield Violation("task.stdin", f"has {len(task.stdin)} bytes; {allowed}")
+    if by in ON_STDIN and task.stdin_blob:
+        yield Violation("task.stdin_blob", f"is given; it must be empty when task.split.{by} is given")
     wrong_input = list(_input_violations(task.split))
     yield from wrong_input
     yield from _count_violations(task.split, max_chunks, blobs, countable=not wrong_input)

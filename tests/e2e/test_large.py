@@ -200,6 +200,8 @@ def test_the_command_line_uploads_what_is_large_and_gets_it_back(large: Stack, t
     assert hashlib.sha256(ran.stdout).digest() == hashlib.sha256(source.read_bytes()).digest()
     assert (got.returncode, (tmp_path / "out").read_bytes() == source.read_bytes()) == (0, True)
     assert b"20.0 MiB of stdout are kept" in shown.stdout
+    task = ["-c", "import sys; sys.stdout.write('x' * 5_000_000)", "--chunks", "2"]
+    assert len(taskandgo(large, "run", *task).stdout) == 10_000_000
     lines = taskandgo(large, "run", "-c", COUNT.removeprefix("python:"), "--split-lines", str(source), "--chunks", "3")
     assert sum(map(int, lines.stdout.split())) == source.read_bytes().count(b"\n") + 1
 
