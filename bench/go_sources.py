@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from services.runner.carry_blobs import CarryBlobs, open_client
 from services.runner.execute_chunk import ExecuteChunk
 from services.runner.languages.languages import make_languages
 from services.runner.main import sandbox_plan
@@ -67,10 +68,10 @@ async def _run(execute: ExecuteChunk, source: str) -> float:
 @asynccontextmanager
 async def _runner() -> AsyncIterator[ExecuteChunk]:
     settings = load(RunnerSettings, runner_slots=SLOTS, runner_name="bench")
-    async with open_sandbox(sandbox_plan(settings)) as box:
+    async with open_sandbox(sandbox_plan(settings)) as box, open_client() as client:
         languages = make_languages(settings, box)
         await languages["go"].prepare()
-        yield ExecuteChunk(box, languages, settings)
+        yield ExecuteChunk(box, languages, settings, CarryBlobs(client, settings.runner_blob_patience_seconds))
 
 
 def _source() -> str:

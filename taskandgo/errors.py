@@ -40,3 +40,11 @@ class SettingsError(TaskAndGoError):
 
 class QueueMismatchError(TaskAndGoError):
     """A queue exists with other arguments than the ones this version declares."""
+
+
+class BlobGoneError(TaskAndGoError):
+    """The blob has been removed, with the last task that used it."""
+
+
+class TooLargeError(TaskAndGoError):
+    """More bytes came than are allowed."""

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from taskandgo.blob_access import BlobAccess, BlobPart
 from taskandgo.errors import UndecodableError
 from taskandgo.task import AttemptResult, Limits, TaskSpec
 from taskandgo.words import Outcome, Priority, Strategy, Stream, TaskState
@@ -24,7 +25,11 @@ class TaskSubmitted(Message, frozen=True):
 
 
 class ChunkReady(Message, frozen=True):
-    """A chunk may start on any free slot of its pool; `stdin` and `env` hold its share of the task's input."""
+    """A chunk may start on any free slot of its pool; `stdin` and `env` hold its share of the task's input.
+
+    A large share is a part of a blob instead, `stdin_part`. `blobs` is how this attempt gets at blobs, its own large
+    output among them; None: it cannot.
+    """
 
     task_id: str
     chunk_index: int
@@ -37,6 +42,8 @@ class ChunkReady(Message, frozen=True):
     stdin: bytes = b""
     env: dict[str, str] = {}
     limits: Limits = Limits()
+    stdin_part: BlobPart | None = None
+    blobs: BlobAccess | None = None
 
 
 class ChunkStarted(Message, frozen=True):

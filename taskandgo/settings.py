@@ -1,7 +1,7 @@
 """Settings from environment variables: a field's name in capitals is its variable; read once, at a service's start.
 
 Promises: a variable that is misspelt or out of range stops the start, with its name and what is allowed; a
-password in an address is never shown; one environment may hold the settings of all services.
+password in an address, or a secret, is never shown; one environment may hold the settings of all services.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from taskandgo.errors import SettingsError
 from taskandgo.setting_words import allowed
 
-PREFIXES = ("SCHEDULER_", "INGEST_", "DISPATCHER_", "RUNNER_", "MONITOR_", "BROKER_", "STORE_", "LOG_")
+PREFIXES = ("SCHEDULER_", "INGEST_", "DISPATCHER_", "RUNNER_", "MONITOR_", "BROKER_", "STORE_", "BLOB_", "LOG_")
 #: What Kubernetes and Docker links put into every container for a service called, say, `ingest`.
 LINKS = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*|NAME|ENV_\w+)")
 HIGHEST_PORT = 65535
@@ -108,6 +108,17 @@ class StoreSettings(Settings):
     )
 
 
+class BlobSettings(Settings):
+    """What ingest and the dispatcher share about blobs, and no one else knows."""
+
+    blob_secret: Annotated[str, "32 characters or more, or empty"] = Field(
+        "",
+        pattern=r"^(.{32,})?$",
+        repr=False,
+        description="secret that lets runners get at large input and output; empty: all travels in messages",
+    )
+
+
 def load(settings: type[S], **overrides: object) -> S:
     """The settings from the environment; SettingsError names each variable that is wrong and what is allowed."""
     problems = [_misspelt(name) for name in sorted(os.environ) if _unknown(name)]
@@ -122,7 +133,7 @@ def load(settings: type[S], **overrides: object) -> S:
 
 def _wrong(fields: dict[str, FieldInfo], place: tuple[int | str, ...], value: object, message: str) -> str:
     name = str(place[0]).lower() if place else ""
-    shown = re.sub(r"//\S*@", "//***@", str(value))
+    shown = "***" if name.endswith("_secret") else re.sub(r"//\S*@", "//***@", str(value))
     return (
         f"{name.upper()}={shown}: must be {allowed(fields[name])}" if name in fields else f"{name.upper()}: {message}"
     )

@@ -39,6 +39,20 @@ class Lines(Value, frozen=True, tag=True):
     text: bytes
 
 
+class BlobRef(Value, frozen=True):
+    """Bytes that the store keeps by themselves, because they are too large for a message; known by their SHA-256."""
+
+    sha256: str
+    size_bytes: int
+
+
+class LinesBlob(Value, frozen=True, tag=True):
+    """Cut by lines: text as `Lines` has it, in a blob, and how many lines there are."""
+
+    blob: BlobRef
+    lines: int
+
+
 class Items(Value, frozen=True, tag=True):
     """Cut by items: JSON values as text, each in one line."""
 
@@ -60,7 +74,7 @@ class Split(Value, frozen=True):
     """
 
     chunks: int = 0
-    by: Lines | Items | Range | None = None
+    by: Lines | LinesBlob | Items | Range | None = None
     reduce: Code | None = None
     min_succeeded: int = 0
 
@@ -73,7 +87,7 @@ class Retry(Value, frozen=True):
 
 
 class TaskSpec(Value, frozen=True):
-    """A validated task, as ingest accepted it."""
+    """A validated task, as ingest accepted it; what it reads is in `stdin`, or in `stdin_blob` when that is large."""
 
     task_id: str
     priority: Priority
@@ -90,6 +104,13 @@ class TaskSpec(Value, frozen=True):
     retry: Retry = Retry()
     not_before: datetime | None = None
     deadline: datetime | None = None
+    stdin_blob: BlobRef | None = None
+
+    @property
+    def blob(self) -> BlobRef | None:
+        """The blob with its input, if it has one; there is never more than one."""
+        by = self.split.by if self.split else None
+        return by.blob if isinstance(by, LinesBlob) else self.stdin_blob
 
 
 class Usage(Value, frozen=True):
@@ -106,6 +127,8 @@ class Usage(Value, frozen=True):
 class AttemptResult(Value, frozen=True):
     """How an attempt ended: outcome, exit code (128 + N after signal N; None if it never ended by itself),
     the beginning of each output stream, a reason for people when it did not succeed, and its usage.
+
+    A stream that is too large for a message is in its blob instead, as far as it was kept.
     """
 
     outcome: Outcome
@@ -116,3 +139,5 @@ class AttemptResult(Value, frozen=True):
     stderr_truncated: bool = False
     reason: str = ""
     usage: Usage = Usage()
+    stdout_blob: BlobRef | None = None
+    stderr_blob: BlobRef | None = None

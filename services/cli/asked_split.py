@@ -17,9 +17,9 @@ START_STOP_STEP = (2, 3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedSplit:
-    """The options that cut a task, as they were given."""
+    """The options that cut a task, as they were given; what its lines are is for others to send."""
 
-    lines: Path | None = None
+    lines: bool = False
     items: Path | None = None
     numbers: str | None = None
     chunks: int | None = None
@@ -32,18 +32,15 @@ class AskedSplit:
 
         if self == AskedSplit():
             return None
-        if sum(given is not None for given in (self.lines, self.items, self.numbers)) > 1:
+        if sum((self.lines, self.items is not None, self.numbers is not None)) > 1:
             raise typer.BadParameter("give one of --split-lines, --split-items and --split-range", param_hint="--split")
-        split = api.Split(
+        return api.Split(
             chunks=self.chunks or 0,
             items=_items(read_input(self.items, "--split-items")) if self.items else None,
             range=_range(self.numbers) if self.numbers is not None else None,
             reduce=code_file(self.reduce, None, "--reduce") if self.reduce else "",
             min_succeeded=self.min_succeeded or 0,
         )
-        if self.lines:
-            split.lines = read_input(self.lines, "--split-lines")
-        return split
 
 
 def _items(content: bytes) -> "Items":

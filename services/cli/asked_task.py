@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from services.cli import limit_options, options
-from services.cli.asked_input import code_file, read_input
+from services.cli.asked_input import code_file
 from services.cli.asked_instant import parse_instant
 from services.cli.asked_split import AskedSplit
+from services.cli.large_input import LargeInput, Sending, read_or_leave
 from services.cli.limit_options import AskedLimits
 from services.cli.options import LanguageWord, pairs
 
@@ -50,8 +51,8 @@ class AskedTask:
     not_before: options.NotBefore = None
     deadline: options.Deadline = None
 
-    def to_message(self) -> "Task":
-        """The message; a usage error says which option is wrong."""
+    def to_message(self) -> "Sending":
+        """The message, with large input on its way after it; a usage error says which option is wrong."""
         from taskandgo.api import scheduler_pb2 as api  # noqa: PLC0415 - keeps --help fast
 
         self._check_standard_input()
@@ -63,13 +64,22 @@ class AskedTask:
             labels=pairs("--label", self.labels),
             env=pairs("--env", self.env),
             pool=self.pool,
-            stdin=read_input(self.stdin, "--stdin") if self.stdin else b"",
             split=self._split().to_message(),
             limits=self._limits().to_message(),
         )
+        large = self._add_input(task)
         self._add_retry(task)
         self._add_instants(task, datetime.now(UTC))
-        return task
+        return Sending(task, large)
+
+    def _add_input(self, task: "Task") -> LargeInput | None:
+        large = None
+        if self.stdin:
+            task.stdin, large = read_or_leave(self.stdin, "--stdin", "stdin_blob")
+        if self.split_lines:
+            task.split.lines, lines = read_or_leave(self.split_lines, "--split-lines", "lines_blob")
+            large = lines or large
+        return large
 
     def _limits(self) -> AskedLimits:
         return AskedLimits(
@@ -91,7 +101,7 @@ class AskedTask:
 
     def _split(self) -> AskedSplit:
         return AskedSplit(
-            lines=self.split_lines,
+            lines=self.split_lines is not None,
             items=self.split_items,
             numbers=self.split_range,
             chunks=self.chunks,

@@ -1,6 +1,7 @@
 """All four services in one process, on one in-memory broker and one store; everything drains with the context."""
 
 import os
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from services.dispatcher.main import serve as serve_dispatcher
 from services.dispatcher.settings import DispatcherSettings
 from services.ingest.main import serve as serve_ingest
+from services.ingest.serve_blobs import serve_blobs
 from services.ingest.settings import IngestSettings
 from services.monitor.main import serve as serve_monitor
 from services.monitor.settings import MonitorSettings
@@ -52,10 +54,18 @@ class Addresses:
 def load_all(wanted: Wanted) -> AllSettings:
     """The four services' settings for one process: the environment's, with what is wanted on top."""
     broker: dict[str, Any] = {"broker_url": "memory://"}
+    # Nobody outside of this process has to know it.
+    blobs = {"blob_secret": os.environ.get("BLOB_SECRET") or secrets.token_hex(32)}
     both = broker | {"store_url": wanted.store_url}
     return AllSettings(
-        load(IngestSettings, **both, **_given(ingest_grpc_listen=wanted.grpc, ingest_http_listen=wanted.http)),
-        load(DispatcherSettings, **both, dispatcher_http_listen=_listen("DISPATCHER_HTTP_LISTEN")),
+        load(
+            IngestSettings,
+            **both,
+            **blobs,
+            ingest_blob_listen=_listen("INGEST_BLOB_LISTEN") or "127.0.0.1:0",
+            **_given(ingest_grpc_listen=wanted.grpc, ingest_http_listen=wanted.http),
+        ),
+        load(DispatcherSettings, **both, **blobs, dispatcher_http_listen=_listen("DISPATCHER_HTTP_LISTEN")),
         load(
             RunnerSettings,
             **broker,
@@ -72,9 +82,12 @@ async def embedded(settings: AllSettings) -> AsyncIterator[Addresses]:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.ingest.store_url))
         broker = await stack.enter_async_context(open_broker(settings.ingest))
+        # Before the others and after them: what still runs when ingest has gone leaves its output here.
+        blobs = await stack.enter_async_context(serve_blobs(settings.ingest, store))
+        dispatcher = settings.dispatcher.model_copy(update={"dispatcher_blob_url": f"http://{blobs}"})
         # Ingest comes last and so goes first: nothing is taken in that nobody would work on.
         monitor = await stack.enter_async_context(serve_monitor(settings.monitor, broker, store))
-        await stack.enter_async_context(serve_dispatcher(settings.dispatcher, broker, store))
+        await stack.enter_async_context(serve_dispatcher(dispatcher, broker, store))
         await stack.enter_async_context(serve_runner(settings.runner, broker))
         ingest = await stack.enter_async_context(serve_ingest(settings.ingest, broker, store))
         yield Addresses(ingest.grpc_address, ingest.http_address, monitor.http_address)

@@ -4,8 +4,12 @@ The output of a task of many chunks is what its result says: theirs, in their or
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from taskandgo.api import scheduler_pb2 as api
+
+if TYPE_CHECKING:
+    from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
 
 Write = Callable[[bytes], None]
 
@@ -41,6 +45,22 @@ class LiveOutput:
         result = task.result
         self._continue((api.Output.STREAM_STDOUT, 0, result.attempt), 0, result.stdout_bytes or result.stdout.encode())
         self._continue((api.Output.STREAM_STDERR, 0, result.attempt), 0, result.stderr_bytes or result.stderr.encode())
+
+    async def finish_whole(self, stub: "SchedulerAsyncStub", task: api.TaskStatus) -> None:
+        """The same, and then what the result has no room for."""
+        self.finish(task)
+        result = task.result
+        kept = {
+            api.Output.STREAM_STDOUT: result.stdout_kept_bytes,
+            api.Output.STREAM_STDERR: result.stderr_kept_bytes,
+        }
+        for stream, kept_bytes in kept.items():
+            key, place = (stream, 0, result.attempt), 0
+            if self._written.get(key, 0) >= kept_bytes:
+                continue
+            async for part in stub.ReadOutput(api.ReadOutputRequest(task_id=task.task_id, stream=stream)):
+                self._continue(key, place, part.data)
+                place += len(part.data)
 
     def _continue(self, key: tuple[int, int, int], offset: int, block: bytes) -> None:
         written = self._written.get(key, 0)

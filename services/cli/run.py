@@ -1,11 +1,16 @@
 """`taskandgo run`: runs a task as if it ran here: its output, byte for byte, and its exit code. Ctrl-C cancels it."""
 
 # ruff: noqa: PLC0415 - imports wait until they are needed, so that --help is fast
+from typing import TYPE_CHECKING
+
 import typer
 
 from services.cli import options
 from services.cli.asked_task import AskedTask
 from services.cli.asking import asks_for_task
+
+if TYPE_CHECKING:
+    from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
 
 
 @asks_for_task
@@ -15,8 +20,11 @@ def run(*, asked: AskedTask, json: options.Json = False, server: options.Server 
     The output of a task that is cut comes once it has ended: the chunks' in their order, or the reduce's.
     Without an exit code of its own: 124 timed out, 130 cancelled, 125 anything else.
     """
-    task = asked.to_message()
+    sending = asked.to_message()
     from services.cli.calling import call
     from services.cli.run_live import run_live
 
-    raise typer.Exit(call(server, lambda stub: run_live(stub, task, json=json)))
+    async def converse(stub: "SchedulerAsyncStub") -> int:
+        return await run_live(stub, await sending.ready(stub), json=json)
+
+    raise typer.Exit(call(server, converse))

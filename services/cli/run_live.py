@@ -52,7 +52,7 @@ async def _follow(
     if final is None or not is_final(final):
         raise StreamEndedError
     if not json:
-        output.finish(final)
+        await output.finish_whole(stub, final)
     return final
 
 

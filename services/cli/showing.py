@@ -103,7 +103,11 @@ def show_task(task: api.TaskStatus) -> None:
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(task):
         facts.add_row(Text(name, "dim"), value)
-    outputs = [*_output("stdout", task.result.stdout), *_output("stderr", task.result.stderr)]
+    result = task.result
+    outputs = [*_output("stdout", result.stdout), *_output("stderr", result.stderr)]
+    if result.stdout_kept_bytes > len(result.stdout_bytes or result.stdout.encode()):
+        kept = f"{result.stdout_kept_bytes / 2**20:.1f} MiB"
+        outputs.append(Text(f"\n{kept} of stdout are kept: taskandgo get {task.task_id} --output FILE", "dim"))
     Console().print(Panel(Group(facts, *outputs), title=Text(task.task_id), title_align="left"))
 
 

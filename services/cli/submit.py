@@ -11,7 +11,8 @@ from services.cli.asked_task import AskedTask
 from services.cli.asking import asks_for_task
 
 if TYPE_CHECKING:
-    from taskandgo.api.scheduler_pb2 import Task
+    from services.cli.large_input import Sending
+    from taskandgo.api.scheduler_pb2 import TaskStatus
     from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
 
 Wait = Annotated[
@@ -41,25 +42,28 @@ def submit(
         _submit(asked.to_message(), server, json=json)
 
 
-def _submit(task: "Task", server: str, *, json: bool) -> None:
+def _submit(sending: "Sending", server: str, *, json: bool) -> None:
     from services.cli.calling import call
     from services.cli.showing import as_json
     from taskandgo.api import scheduler_pb2 as api
 
     async def converse(stub: "SchedulerAsyncStub") -> api.SubmitTaskResponse:
-        return await stub.SubmitTask(api.SubmitTaskRequest(task=task))
+        return await stub.SubmitTask(api.SubmitTaskRequest(task=await sending.ready(stub)))
 
     answer = call(server, converse)
     typer.echo(as_json(answer) if json else answer.task_id)
 
 
-def _submit_and_wait(task: "Task", server: str, *, json: bool) -> None:
+def _submit_and_wait(sending: "Sending", server: str, *, json: bool) -> None:
     from services.cli.calling import call
     from services.cli.exit_codes import exit_code_of
     from services.cli.following import submit_and_wait
     from services.cli.showing import as_json, show_task
 
-    final = call(server, lambda stub: submit_and_wait(stub, task))
+    async def converse(stub: "SchedulerAsyncStub") -> "TaskStatus":
+        return await submit_and_wait(stub, await sending.ready(stub))
+
+    final = call(server, converse)
     typer.echo(as_json(final)) if json else show_task(final)
     raise typer.Exit(exit_code_of(final))
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from services.dispatcher.hand_out_blobs import HandOutBlobs
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.recent_tasks import RecentTask, RecentTasks
 from services.dispatcher.retry import grown_memory
 from services.dispatcher.strategies.gather import reduce_stdin
 from services.dispatcher.strategies.split import Share, share
+from services.dispatcher.write_reduce_input import WriteReduceInput
+from taskandgo.blob_access import INLINE_BYTES, Attempt
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.clock import Clock
@@ -22,7 +25,7 @@ from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, Code, Limits, TaskSpec
 from taskandgo.words import Outcome
 
-#: How much the chunks of one task may hand to its reduce.
+#: How much the chunks of one task may hand to its reduce in a message, where there are no blobs to do it with.
 MOST_REDUCE_BYTES = 8 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -37,7 +40,10 @@ class EmitChunks:
     recent: RecentTasks
     metrics: DispatcherMetrics
     clock: Clock
+    blobs: HandOutBlobs
+    write_reduce_input: WriteReduceInput
     most_memory_bytes: int
+    most_reduce_bytes: int
 
     async def __call__(self, task_id: str, chunks: Sequence[OpenChunk], spec: TaskSpec | None = None) -> None:
         """Emit each chunk's present attempt; returns when the broker holds them all."""
@@ -45,8 +51,8 @@ class EmitChunks:
             return
         if spec is not None and spec.split is None:
             # One chunk, whole: nothing that anybody would ask for again.
-            whole = Share(spec.stdin, {})
-            await asyncio.gather(*(self._publish(self._ready(spec, chunk, whole)) for chunk in chunks))
+            whole = Share(spec.stdin, {}, spec.stdin_blob)
+            await asyncio.gather(*(self._emit_share(spec, chunk, whole) for chunk in chunks))
         elif task := await self.recent.get(task_id):
             await asyncio.gather(*(self._emit(task, chunk) for chunk in chunks))
 
@@ -55,20 +61,29 @@ class EmitChunks:
         if split and split.reduce and chunk.chunk_index >= chunk.chunk_count:
             await self._emit_reduce(task.spec, split.reduce, chunk)
         else:
-            part = share(task.input, chunk.chunk_count, chunk.chunk_index)
-            await self._publish(self._ready(task.spec, chunk, part))
+            await self._emit_share(task.spec, chunk, share(task.input, chunk.chunk_count, chunk.chunk_index))
+
+    async def _emit_share(self, spec: TaskSpec, chunk: OpenChunk, part: Share) -> None:
+        await self._publish(await self._ready(spec, chunk, part))
 
     async def _emit_reduce(self, spec: TaskSpec, code: Code, chunk: OpenChunk) -> None:
-        found = await self.store.reduce_input(spec.task_id, MOST_REDUCE_BYTES)
-        if found.outputs is None:
-            reason = f"the chunks wrote {found.total_bytes} bytes; a reduce takes at most {MOST_REDUCE_BYTES}"
+        most_bytes = self.most_reduce_bytes if self.blobs.secret else MOST_REDUCE_BYTES
+        found = await self.store.reduce_input(spec.task_id, INLINE_BYTES if self.blobs.secret else most_bytes)
+        if found.total_bytes > most_bytes:
+            reason = f"the chunks wrote {found.total_bytes} bytes; a reduce takes at most {most_bytes}"
             await self.broker.publish(self._refused(spec, chunk, reason))
             return
-        stdin = Share(reduce_stdin(found.outputs), {})
-        message = self._ready(spec, chunk, stdin)
+        if found.outputs is None:
+            blob = await self.write_reduce_input(spec.task_id, found.total_bytes, chunk.chunk_count)
+            part = Share(b"", {}, blob)
+        else:
+            part = Share(reduce_stdin(found.outputs), {})
+        message = await self._ready(spec, chunk, part)
         await self._publish(msgspec.structs.replace(message, language=code.language, code=code.code))
 
-    def _ready(self, spec: TaskSpec, chunk: OpenChunk, part: Share) -> ChunkReady:
+    async def _ready(self, spec: TaskSpec, chunk: OpenChunk, part: Share) -> ChunkReady:
+        stdin_part = await self.blobs.part(part) if part.blob else None
+        attempt = Attempt(spec.task_id, chunk.chunk_index, chunk.attempt)
         return ChunkReady(
             task_id=spec.task_id,
             chunk_index=chunk.chunk_index,
@@ -81,6 +96,8 @@ class EmitChunks:
             stdin=part.stdin,
             env={**spec.env, **part.env} if part.env else spec.env,
             limits=self._limits(spec.limits, chunk.out_of_memory_count),
+            stdin_part=stdin_part,
+            blobs=self.blobs.access(attempt, stdin_part),
         )
 
     def _limits(self, asked: Limits, out_of_memory_count: int) -> Limits:

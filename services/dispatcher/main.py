@@ -13,6 +13,7 @@ from services.dispatcher.emit_chunks import EmitChunks
 from services.dispatcher.emit_retry import EmitRetry
 from services.dispatcher.expire_task import ExpireTask
 from services.dispatcher.fire_timers import FireTimers
+from services.dispatcher.hand_out_blobs import HandOutBlobs
 from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_chunk_started import OnChunkStarted
@@ -27,6 +28,7 @@ from services.dispatcher.reemit_unfinished import Reemission
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.start_task import StartTask
 from services.dispatcher.stragglers import Patience
+from services.dispatcher.write_reduce_input import WriteReduceInput
 from taskandgo.broker import topology
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
@@ -72,7 +74,7 @@ def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock
     pools, timers = Pools(clock), FireTimers(store, clock)
     patience = Patience(settings.dispatcher_straggler_factor, settings.dispatcher_straggler_least_seconds)
     progress = Progress(pools.window, settings.dispatcher_max_lost, patience)
-    emit = EmitChunks(broker, store, RecentTasks(store), metrics, clock, settings.dispatcher_most_memory_bytes)
+    emit = _emit_chunks(settings, broker, store, metrics, clock)
     open_task = OpenTask(store, emit, progress, pools)
     timers.on(TimerKind.START, StartTask(store, open_task))
     timers.on(TimerKind.EXPIRE, ExpireTask(broker, store, clock))
@@ -82,6 +84,24 @@ def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock
     on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, metrics, clock)
     reemission = Reemission(store, emit, on_task_submitted, on_chunk_finished, clock)
     return Parts(metrics, pools, timers, on_task_submitted, on_chunk_finished, reemission)
+
+
+def _emit_chunks(
+    settings: DispatcherSettings, broker: Broker, store: Store, metrics: DispatcherMetrics, clock: Clock
+) -> EmitChunks:
+    url, secret = settings.dispatcher_blob_url.rstrip("/"), settings.blob_secret
+    blobs = HandOutBlobs(store.blobs, clock, url, secret, settings.dispatcher_blob_token_seconds)
+    return EmitChunks(
+        broker=broker,
+        store=store,
+        recent=RecentTasks(store),
+        metrics=metrics,
+        clock=clock,
+        blobs=blobs,
+        write_reduce_input=WriteReduceInput(store, clock),
+        most_memory_bytes=settings.dispatcher_most_memory_bytes,
+        most_reduce_bytes=settings.dispatcher_most_reduce_bytes,
+    )
 
 
 @asynccontextmanager

@@ -1,13 +1,15 @@
 """What the dispatcher can be told, by environment variables of the fields' names."""
 
+from typing import Annotated
+
 from pydantic import Field
 
-from taskandgo.settings import BrokerSettings, LogSettings, OptionalListenAddress, StoreSettings
+from taskandgo.settings import BlobSettings, BrokerSettings, LogSettings, OptionalListenAddress, StoreSettings
 
 MIB = 1024 * 1024
 
 
-class DispatcherSettings(BrokerSettings, StoreSettings, LogSettings):
+class DispatcherSettings(BrokerSettings, StoreSettings, BlobSettings, LogSettings):
     """The dispatcher's settings."""
 
     dispatcher_http_listen: OptionalListenAddress = Field(
@@ -30,4 +32,18 @@ class DispatcherSettings(BrokerSettings, StoreSettings, LogSettings):
         4096 * MIB,
         ge=MIB,
         description="memory limit up to which a chunk grows that is retried since it ran out of memory",
+    )
+    dispatcher_blob_url: Annotated[str, "an http:// or https:// address"] = Field(
+        "http://127.0.0.1:8084",
+        pattern=r"^https?://",
+        description="where runners reach ingest's INGEST_BLOB_LISTEN, for large input and output",
+    )
+    dispatcher_blob_token_seconds: float = Field(
+        604_800.0,
+        gt=0,
+        le=31_536_000,
+        description="how long after it was emitted a chunk can get at its large input and output",
+    )
+    dispatcher_most_reduce_bytes: int = Field(
+        256 * MIB, ge=1024, description="how much the chunks of a task may hand to its reduce, when BLOB_SECRET is set"
     )

@@ -7,6 +7,8 @@ from services.ingest.cancel_task import CancelTask
 from services.ingest.get_task import GetTask
 from services.ingest.list_chunks import ListChunks
 from services.ingest.list_tasks import ListTasks
+from services.ingest.put_blob import PutBlob
+from services.ingest.read_output import ReadOutput
 from services.ingest.retry_task import RetryTask
 from services.ingest.run_task import RunTask
 from services.ingest.stream_tasks import StreamTasks
@@ -32,6 +34,8 @@ class Calls:
     cancel_task: CancelTask
     list_chunks: ListChunks
     retry_task: RetryTask
+    put_blob: PutBlob
+    read_output: ReadOutput
 
 
 def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock) -> Calls:
@@ -48,4 +52,6 @@ def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watc
         cancel_task=CancelTask(store, announcer, clock),
         list_chunks=ListChunks(store),
         retry_task=RetryTask(store, announcer, clock),
+        put_blob=PutBlob(store.blobs, clock, submit_task.rules.max_blob_bytes),
+        read_output=ReadOutput(store),
     )

@@ -49,7 +49,7 @@ def api_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
         return await calls.list_chunks(_chunks_request(request))
 
     def route(path: str, method: str, call: str, endpoint: Endpoint) -> Route:
-        return Route(path, _answering(endpoint, metrics, call), methods=[method])
+        return Route(path, answering(endpoint, metrics, call), methods=[method])
 
     return [
         route("/submit-task", "POST", "SubmitTask", submit_task),
@@ -69,20 +69,23 @@ def _by_id(call: Callable[[str], Awaitable[Message]]) -> Endpoint:
     return of_task
 
 
-def _answering(endpoint: Endpoint, metrics: IngestMetrics, call: str) -> Callable[[Request], Awaitable[Response]]:
+def answering(endpoint: Endpoint, metrics: IngestMetrics, call: str) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint with its answer, or its refusal, as JSON."""
+
     async def answer(request: Request) -> Response:
         try:
             with metrics.call(call):
                 return _json(await endpoint(request), 200)
         except RefusalError as refusal:
-            return _refused(refusal)
+            return refused(refusal)
         except AwayError as error:
-            return _refused(away(str(error)))
+            return refused(away(str(error)))
 
     return answer
 
 
-def _refused(refusal: RefusalError) -> Response:
+def refused(refusal: RefusalError) -> Response:
+    """The refusal as HTTP tells it."""
     headers = {"retry-after": f"{refusal.retry_seconds:.0f}"} if refusal.retry_seconds else {}
     return _json(refusal.to_status(), HTTP_CODES.get(refusal.code, 500), headers)
 

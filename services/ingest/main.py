@@ -10,19 +10,22 @@ from starlette.applications import Starlette
 
 from services.ingest.admission import Admission
 from services.ingest.announce_task import Announcer
+from services.ingest.blob_api import blob_routes
 from services.ingest.calls import Calls, make_calls
 from services.ingest.http_api import api_routes
 from services.ingest.metrics import IngestMetrics
+from services.ingest.serve_blobs import serve_blobs
 from services.ingest.servicer import SchedulerServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.submit_task import SubmitTask
+from services.ingest.sweep_store import SweepStore
 from services.ingest.task_rules import TaskRules
 from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
 from taskandgo.broker.topology import listener
-from taskandgo.clock import SystemClock
+from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
 from taskandgo.lifecycle import until_stopped
 from taskandgo.rpc.grpc_server import serve_grpc
@@ -58,6 +61,7 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     calls = make_calls(submit_task, store, announcer, watchers, clock)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
+        await stack.enter_async_context(_sweep(settings, store, clock).running())
         queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
         watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
         stack.push_async_callback(watchers.stop)
@@ -73,12 +77,17 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
         yield IngestService(grpc_address, http_address)
 
 
+def _sweep(settings: IngestSettings, store: Store, clock: Clock) -> SweepStore:
+    return SweepStore(store, clock, settings.ingest_unused_blob_seconds, settings.ingest_keep_finished_seconds)
+
+
 def _rules(settings: IngestSettings) -> TaskRules:
     return TaskRules(
         settings.scheduler_strategy,
         settings.ingest_max_data_bytes,
         settings.ingest_max_timeout_seconds,
         settings.ingest_max_chunks,
+        settings.ingest_max_blob_bytes if settings.blob_secret else 0,
     )
 
 
@@ -89,7 +98,9 @@ async def _serve_http(
         # Without the broker tasks are still accepted, so that does not make ingest unready.
         return {"store": await _answers(store)}
 
-    app = Starlette(routes=[*api_routes(calls, metrics), *ops_routes(ready, metrics.registry)])
+    app = Starlette(
+        routes=[*blob_routes(calls, metrics), *api_routes(calls, metrics), *ops_routes(ready, metrics.registry)]
+    )
     return await stack.enter_async_context(serve_http(app, settings.ingest_http_listen))
 
 
@@ -108,6 +119,7 @@ async def main() -> None:
     async with (
         open_store(settings.store_url) as store,
         open_broker(settings) as broker,
+        serve_blobs(settings, store),
         serve(settings, broker, store) as service,
     ):
         log.info("ingest.started", grpc=service.grpc_address, http=service.http_address)

@@ -19,7 +19,7 @@ class RunTask:
 
     async def __call__(self, task: api.Task) -> AsyncIterator[api.SubmitTaskResponse | TaskView]:
         """The submit's answer first; the events are followed before it is announced, so none is missed."""
-        submission = self.submit_task.submission(task)
+        submission = await self.submit_task.submission(task)
         task_id = submission.task.task_id
         async with self.watch_task.watchers.follow(task_id) as following:
             acceptance = await self.submit_task.keep(submission)

@@ -7,6 +7,7 @@ import grpc
 
 from services.ingest.calls import Calls
 from services.ingest.metrics import IngestMetrics
+from services.ingest.put_blob import Parts, data_of
 from services.ingest.stream_tasks import Requests
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
@@ -80,6 +81,19 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
             with self._metrics.stream("StreamTasks"):
                 async for answer in self._calls.stream_tasks(request_iterator):
                     yield answer
+        except (RefusalError, AwayError) as error:
+            await _refuse(error, context)
+
+    async def PutBlob(self, request_iterator: Parts, context: Context) -> api.PutBlobResponse:  # noqa: N802 - the API's name
+        return await self._answer("PutBlob", self._calls.put_blob(data_of(request_iterator)), context)
+
+    async def ReadOutput(  # noqa: N802 - the API's name
+        self, request: api.ReadOutputRequest, context: Context
+    ) -> AsyncIterator[api.ReadOutputResponse]:
+        try:
+            with self._metrics.stream("ReadOutput"):
+                async for block in await self._calls.read_output(request):
+                    yield api.ReadOutputResponse(data=block)
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
 

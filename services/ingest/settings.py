@@ -2,11 +2,13 @@
 
 from pydantic import Field
 
-from taskandgo.settings import BrokerSettings, ListenAddress, LogSettings, StoreSettings
+from taskandgo.settings import BlobSettings, BrokerSettings, ListenAddress, LogSettings, StoreSettings
 from taskandgo.words import Strategy
 
+MIB = 1024 * 1024
 
-class IngestSettings(BrokerSettings, StoreSettings, LogSettings):
+
+class IngestSettings(BrokerSettings, StoreSettings, BlobSettings, LogSettings):
     """Ingest's settings."""
 
     scheduler_strategy: Strategy = Field(
@@ -18,7 +20,7 @@ class IngestSettings(BrokerSettings, StoreSettings, LogSettings):
         1024 * 1024,
         ge=1024,
         le=8 * 1024 * 1024,
-        description="largest task: its code and its input together, in bytes",
+        description="largest code of a task, in bytes; with its input, where BLOB_SECRET is not set",
     )
     ingest_max_timeout_seconds: float = Field(
         3600.0, gt=0, le=86_000, description="longest timeout a task may ask for, in seconds"
@@ -33,4 +35,16 @@ class IngestSettings(BrokerSettings, StoreSettings, LogSettings):
     )
     ingest_max_queued_per_tenant: int = Field(
         0, ge=0, description="the same for tasks that have the same value of the label tenant; 0: no bound"
+    )
+    ingest_blob_listen: ListenAddress = Field(
+        "127.0.0.1:8084", description="host:port where runners fetch large input and leave large output"
+    )
+    ingest_max_blob_bytes: int = Field(
+        64 * MIB, ge=MIB, description="largest input of a task, and largest blob, in bytes, where BLOB_SECRET is set"
+    )
+    ingest_unused_blob_seconds: float = Field(
+        3600.0, ge=60, description="how long a blob is kept that no task refers to, in seconds"
+    )
+    ingest_keep_finished_seconds: float = Field(
+        0.0, ge=0, description="how long a finished task is kept, with its blobs, in seconds; 0: for ever"
     )

@@ -4,38 +4,41 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from services.ingest.blob_rules import NO_BLOBS, Blobs, ref
 from services.ingest.code_rules import code_of, code_violations
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import Violation
-from taskandgo.task import Items, Lines, Range, Split
+from taskandgo.task import Items, Lines, LinesBlob, Range, Split
 
 #: The input that each chunk gets a share of on stdin, so that there is no room for the task's own.
-ON_STDIN = ("lines", "items")
+ON_STDIN = ("lines", "items", "lines_blob")
 SHOWN = 40
 
 _any_json = msgspec.json.Decoder(msgspec.Raw)
 
 
-def split_violations(task: api.Task, max_chunks: int) -> Iterator[Violation]:
-    """Everything that is wrong with the task's split."""
+def split_violations(task: api.Task, max_chunks: int, blobs: Blobs = NO_BLOBS) -> Iterator[Violation]:
+    """Everything that is wrong with the task's split; that its blob is among those is for others to see."""
     if task.strategy == "batch":
         yield Violation("task.strategy", "is 'batch', and task.split is given; leave one of them out")
     by = task.split.WhichOneof("by")
     if by in ON_STDIN and task.stdin:
         allowed = f"it must be empty when task.split.{by} is given, since a chunk's stdin is its share of that"
         yield Violation("task.stdin", f"has {len(task.stdin)} bytes; {allowed}")
+    if by in ON_STDIN and task.stdin_blob:
+        yield Violation("task.stdin_blob", f"is given; it must be empty when task.split.{by} is given")
     wrong_input = list(_input_violations(task.split))
     yield from wrong_input
-    yield from _count_violations(task.split, max_chunks, countable=not wrong_input)
+    yield from _count_violations(task.split, max_chunks, blobs, countable=not wrong_input)
     if task.split.reduce:
         yield from code_violations("task.split.reduce", task.split.reduce)
 
 
-def split_of(split: api.Split) -> Split:
+def split_of(split: api.Split, blobs: Blobs = NO_BLOBS) -> Split:
     """The split as it will be kept; it must be free of violations."""
     return Split(
         chunks=split.chunks,
-        by=_by(split),
+        by=_by(split, blobs),
         reduce=code_of(split.reduce) if split.reduce else None,
         min_succeeded=split.min_succeeded,
     )
@@ -50,10 +53,12 @@ def input_sizes(split: api.Split) -> dict[str, int]:
     }
 
 
-def _by(split: api.Split) -> Lines | Items | Range | None:
+def _by(split: api.Split, blobs: Blobs) -> Lines | LinesBlob | Items | Range | None:
     match split.WhichOneof("by"):
         case "lines":
             return Lines(text=split.lines)
+        case "lines_blob":
+            return LinesBlob(blob=ref(blobs[split.lines_blob]), lines=blobs[split.lines_blob].lines)
         case "items":
             return Items(json=[_in_one_line(item) for item in split.items.json])
         case "range":
@@ -114,24 +119,27 @@ def _range_elements(numbers: api.Range) -> int:
     return max(0, -(-(numbers.stop - numbers.start) // _step(numbers)))
 
 
-def _count_violations(split: api.Split, max_chunks: int, *, countable: bool) -> Iterator[Violation]:
+def _count_violations(split: api.Split, max_chunks: int, blobs: Blobs, *, countable: bool) -> Iterator[Violation]:
     if split.chunks > max_chunks:
         allowed = f"at most {max_chunks} are allowed, or 0 for the server's choice"
         yield Violation("task.split.chunks", f"is {split.chunks}; {allowed}")
-    most = _most_chunks(split) if countable else max_chunks
+    known = split.WhichOneof("by") != "lines_blob" or split.lines_blob in blobs
+    most = _most_chunks(split, blobs) if countable and known else max_chunks
     if split.min_succeeded > most:
         allowed = f"there are at most {most} chunks; 0 means all"
         yield Violation("task.split.min_succeeded", f"is {split.min_succeeded}; {allowed}")
 
 
-def _most_chunks(split: api.Split) -> int:
+def _most_chunks(split: api.Split, blobs: Blobs) -> int:
     """As many as were asked for, but no more than there are elements."""
-    elements = _elements(split)
+    elements = _elements(split, blobs)
     return min(split.chunks or elements, elements)
 
 
-def _elements(split: api.Split) -> int:
+def _elements(split: api.Split, blobs: Blobs) -> int:
     match split.WhichOneof("by"):
+        case "lines_blob":
+            return blobs[split.lines_blob].lines
         case "lines":
             return split.lines.count(b"\n") + (not split.lines.endswith(b"\n"))
         case "items":

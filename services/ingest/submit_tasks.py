@@ -41,7 +41,7 @@ class SubmitTasks:
         checked: list[Submission | RefusalError] = []
         for place, task in enumerate(tasks, start=1):
             try:
-                checked.append(self.submit_task.submission(task))
+                checked.append(await self.submit_task.submission(task))
             except RefusalError as refusal:
                 checked.append(refusal)
             if place % CHECKED_AT_ONCE == 0:

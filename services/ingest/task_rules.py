@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.ingest.blob_rules import NO_BLOBS, Blobs, blob_violations, ref
 from services.ingest.code_rules import code_of, code_violations
 from services.ingest.instant_rules import deadline_of, instant_violations, not_before_of
 from services.ingest.limit_rules import limit_violations, limits_of
@@ -26,6 +27,7 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_ENV = re.compile(r"(LD_|PYTHON|GO|GLIBC_|MALLOC_|BASH_|CHUNK_|RANGE_).*|TASK_ID|ATTEMPT|PATH|HOME|ENV|IFS")
 MAX_LABELS, MAX_LABEL_VALUE, MAX_ENV, MAX_ENV_BYTES = 32, 256, 64, 32 * 1024
 SHOWN = 40
+INPUT = ("task.stdin", "task.split.lines", "task.split.items")
 
 PRIORITIES = {priority.word: priority for priority in Priority}
 
@@ -38,10 +40,15 @@ class TaskRules:
     max_data_bytes: int
     max_timeout_seconds: float
     max_chunks: int
+    #: How large a task's input may be; 0: there are no blobs, and input counts like code.
+    max_blob_bytes: int = 0
 
-    def spec(self, task: api.Task, now: datetime) -> TaskSpec:
-        """The task as it will be kept; RefusalError names every field that is wrong."""
-        if violations := tuple(self._violations(task, now)):
+    def spec(self, task: api.Task, now: datetime, blobs: Blobs = NO_BLOBS) -> TaskSpec:
+        """The task as it will be kept; RefusalError names every field that is wrong.
+
+        `blobs` are those that it refers to, as far as they are there.
+        """
+        if violations := tuple(self._violations(task, now, blobs)):
             raise invalid(*violations)
         code = code_of(task.data)
         return TaskSpec(
@@ -56,7 +63,8 @@ class TaskRules:
             env=dict(task.env),
             stdin=task.stdin,
             limits=limits_of(task.limits),
-            split=split_of(task.split) if task.HasField("split") else None,
+            stdin_blob=ref(blobs[task.stdin_blob]) if task.stdin_blob else None,
+            split=split_of(task.split, blobs) if task.HasField("split") else None,
             retry=retry_of(task.retry),
             not_before=not_before_of(task, now),
             deadline=deadline_of(task),
@@ -67,15 +75,16 @@ class TaskRules:
             return Strategy.SPLIT
         return Strategy(task.strategy or self.default_strategy)
 
-    def _violations(self, task: api.Task, now: datetime) -> Iterator[Violation]:
+    def _violations(self, task: api.Task, now: datetime, blobs: Blobs) -> Iterator[Violation]:
         yield from _names(task)
         yield from self._size(task)
+        yield from blob_violations(task, blobs, kept=self.max_blob_bytes > 0)
         yield from code_violations("task.data", task.data)
         yield from _labels(task)
         yield from _env(task)
         yield from limit_violations(task.limits, self.max_timeout_seconds)
         if task.HasField("split"):
-            yield from split_violations(task, self.max_chunks)
+            yield from split_violations(task, self.max_chunks, blobs)
         if task.HasField("retry"):
             yield from retry_violations(task.retry)
         yield from instant_violations(task, now)
@@ -84,9 +93,16 @@ class TaskRules:
         sizes = {"task.data": len(task.data.encode()), "task.stdin": len(task.stdin)}
         if task.HasField("split"):
             sizes |= input_sizes(task.split)
+        if self.max_blob_bytes:
+            # There is never more than one of them.
+            inputs = {name: sizes.pop(name, 0) for name in INPUT}
+            for name, size in inputs.items():
+                if size > self.max_blob_bytes:
+                    yield Violation(name, f"is {size} bytes; at most {self.max_blob_bytes} are allowed")
         if (total := sum(sizes.values())) > self.max_data_bytes:
             largest = max(sizes, key=sizes.__getitem__)
-            allowed = f"at most {self.max_data_bytes} are allowed for code and input together"
+            what = "code" if self.max_blob_bytes else "code and input together"
+            allowed = f"at most {self.max_data_bytes} are allowed for {what}"
             yield Violation(largest, f"is {sizes[largest]} bytes of {total} in all; {allowed}")
 
 

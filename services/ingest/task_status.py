@@ -100,4 +100,6 @@ def _result(record: TaskRecord) -> api.Result | None:
         attempt=record.attempt,
         runner=record.runner,
         missing_chunks=record.missing_chunks,
+        stdout_kept_bytes=record.stdout_bytes,
+        stderr_kept_bytes=record.stderr_bytes,
     )

@@ -62,6 +62,9 @@ class WatchTask:
                 event = await _event(events, seen.ask_at)
                 asked = not isinstance(event, ChunkOutput | ChunkStarted)
                 for view in await self._views_of(event, seen):
+                    if isinstance(view, api.TaskStatus):
+                        async for block in self._rest(seen):
+                            yield block
                     yield view
 
     async def _views_of(self, event: TaskEvent | None, seen: Seen) -> list[TaskView]:
@@ -81,6 +84,23 @@ class WatchTask:
             record = msgspec.structs.replace(record, state=TaskState.RUNNING, started_at=event.started_at)
         seen.ask_at = min(seen.ask_at, asyncio.get_running_loop().time() + _patience(record))
         return _changed(seen, record)
+
+    async def _rest(self, seen: Seen) -> AsyncIterator[TaskView]:
+        """What is kept beyond the output that events brought; of many chunks it does not tell which."""
+        record, result = seen.record, seen.record.result
+        if result is None or record.strategy is Strategy.SPLIT:
+            return
+        kept = (
+            (Stream.STDOUT, result.stdout, record.stdout_bytes),
+            (Stream.STDERR, result.stderr, record.stderr_bytes),
+        )
+        for stream, beginning, kept_bytes in kept:
+            end, place = seen.ends.get((record.attempt, stream), 0), 0
+            whole = len(beginning) >= kept_bytes
+            async for block in _one(beginning) if whole else self.store.outputs.of_task(record.task_id, stream):
+                if data := block[max(0, end - place) :]:
+                    yield output(_block(record, stream, place + len(block) - len(data), data))
+                place += len(block)
 
     async def record(self, task_id: str) -> TaskRecord:
         """The task as the store has it; NOT_FOUND if there is none."""
@@ -113,7 +133,7 @@ def _changed(seen: Seen, record: TaskRecord) -> list[TaskView]:
     if _progress(record) == _progress(seen.record):
         return []
     seen.record = record
-    return [*_rest(seen), task_status(record)]
+    return [task_status(record)]
 
 
 def _progress(record: TaskRecord) -> tuple[object, ...]:
@@ -122,29 +142,18 @@ def _progress(record: TaskRecord) -> tuple[object, ...]:
 
 
 def _output(seen: Seen, event: ChunkOutput) -> list[TaskView]:
-    seen.ends[event.attempt, event.stream] = event.offset + len(event.data)
+    key = event.attempt, event.stream
+    # After a gap the stream is taken up where it broke off, once the result is there.
+    if event.offset <= seen.ends.get(key, event.offset):
+        seen.ends[key] = event.offset + len(event.data)
     return [output(event)]
 
 
-def _rest(seen: Seen) -> list[TaskView]:
-    """What the result holds beyond the output that events brought; of many chunks it does not tell which."""
-    result = seen.record.result
-    if result is None or seen.record.strategy is Strategy.SPLIT:
-        return []
-    views: list[TaskView] = []
-    for stream, written in ((Stream.STDOUT, result.stdout), (Stream.STDERR, result.stderr)):
-        end = seen.ends.get((seen.record.attempt, stream), 0)
-        if data := written[end:]:
-            views.append(
-                output(
-                    ChunkOutput(
-                        task_id=seen.record.task_id,
-                        chunk_index=0,
-                        attempt=seen.record.attempt,
-                        stream=stream,
-                        offset=end,
-                        data=data,
-                    )
-                )
-            )
-    return views
+async def _one(block: bytes) -> AsyncIterator[bytes]:
+    yield block
+
+
+def _block(record: TaskRecord, stream: Stream, offset: int, data: bytes) -> ChunkOutput:
+    return ChunkOutput(
+        task_id=record.task_id, chunk_index=0, attempt=record.attempt, stream=stream, offset=offset, data=data
+    )

@@ -1,15 +1,24 @@
-"""Executes one attempt: builds the program, runs it in a box, and tells the end as an outcome with a reason."""
+"""Executes one attempt: builds the program, runs it in a box, and tells the end as an outcome with a reason.
 
+Large input is fetched before the run, and large output taken to ingest after it.
+"""
+
+import asyncio
 from dataclasses import dataclass
 
+import msgspec
+
+from services.runner.carry_blobs import BlobRefusedError, BlobsAwayError, CarryBlobs
 from services.runner.languages.language import Language, MissingToolError, Program, Refused
 from services.runner.limits import LARGEST_BINARY_BYTES, compile_limits, granted
 from services.runner.outcomes import outcome_of
 from services.runner.running_chunks import RunningChunk
 from services.runner.sandbox.box import Box, BoxEnd, BoxJob, BoxLimits, EndedBy, OutputWatcher
+from services.runner.sandbox.sealed import GrowingFile
 from services.runner.settings import RunnerSettings
+from taskandgo.blob_access import INLINE_BYTES
 from taskandgo.messages import ChunkReady
-from taskandgo.task import AttemptResult, Usage
+from taskandgo.task import AttemptResult, BlobRef, Usage
 from taskandgo.words import Outcome
 
 WHY_NO_PROGRAM = {
@@ -17,6 +26,8 @@ WHY_NO_PROGRAM = {
     EndedBy.OUTPUT_LIMIT: f"the compiled program is larger than {LARGEST_BINARY_BYTES} bytes",
 }
 NOT_THE_CODES_FAULT = (EndedBy.SETUP, EndedBy.CANCEL)
+#: How much of a stream is kept where there are no blobs: a message has to hold it.
+MOST_INLINE_BYTES = 8 * 1024 * 1024
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/work", "LANG": "C.UTF-8"}
 
 
@@ -27,6 +38,7 @@ class ExecuteChunk:
     box: Box
     languages: dict[str, Language]
     settings: RunnerSettings
+    blobs: CarryBlobs
 
     async def __call__(self, chunk: ChunkReady, running: RunningChunk, watch: OutputWatcher) -> AttemptResult:
         """The attempt's result; whatever the code does, there is one."""
@@ -40,10 +52,28 @@ class ExecuteChunk:
             return _not_run(str(error))
         if isinstance(program, Refused):
             return self._compile_failed(program.end)
-        end = await self.box.run(self._job(chunk, program, limits), watch, running)
-        return self._result(end, program, limits)
+        try:
+            stdin = await self._fetch(chunk, running) if chunk.stdin_part else None
+        except (BlobsAwayError, BlobRefusedError) as error:
+            return _not_run(f"its input could not be fetched: {error}")
+        if running.cancelled:
+            return AttemptResult(outcome=Outcome.CANCELLED, reason="the task was cancelled before the code started")
+        end = await self.box.run(self._job(chunk, program, limits, stdin), watch, running)
+        return await self._take(chunk, end, self._result(end, program, limits))
 
-    def _job(self, chunk: ChunkReady, program: Program, limits: BoxLimits) -> BoxJob:
+    async def _fetch(self, chunk: ChunkReady, running: RunningChunk) -> GrowingFile | None:
+        """Its input; None if it was cancelled meanwhile."""
+        fetching = asyncio.get_running_loop().create_task(self.blobs.fetch(chunk))
+        running.on_cancel(lambda: _end(fetching))
+        try:
+            return await fetching
+        except asyncio.CancelledError:
+            fetching.cancel()
+            if fetching.cancelled() and running.cancelled:
+                return None
+            raise
+
+    def _job(self, chunk: ChunkReady, program: Program, limits: BoxLimits, stdin: GrowingFile | None) -> BoxJob:
         own = {
             "TASK_ID": chunk.task_id,
             "CHUNK_INDEX": str(chunk.chunk_index),
@@ -52,14 +82,29 @@ class ExecuteChunk:
         }
         return BoxJob(
             limits=limits,
-            keep_bytes=self.settings.runner_output_keep_bytes,
+            keep_bytes=self.settings.runner_output_keep_bytes
+            if chunk.blobs
+            else min(self.settings.runner_output_keep_bytes, MOST_INLINE_BYTES),
+            spill_bytes=INLINE_BYTES if chunk.blobs else None,
             argv=program.argv,
             program=program.binary.fd if program.binary else None,
             extra_address_bytes=program.extra_address_bytes,
             files=program.files,
             env={**chunk.env, **ENV, **program.env, **own},
             stdin=chunk.stdin,
+            stdin_fd=stdin.fd if stdin else None,
         )
+
+    async def _take(self, chunk: ChunkReady, end: BoxEnd, result: AttemptResult) -> AttemptResult:
+        """The result, with large output in blobs."""
+        blobs: dict[str, BlobRef] = {}
+        try:
+            for name, captured in (("stdout_blob", end.stdout), ("stderr_blob", end.stderr)):
+                if captured.spilled and chunk.blobs:
+                    blobs[name] = await self.blobs.take(chunk, chunk.blobs, captured.spilled)
+        except (BlobsAwayError, BlobRefusedError) as error:
+            return _not_kept(end, result, f"what it wrote could not be kept: {error}")
+        return msgspec.structs.replace(result, **blobs) if blobs else result
 
     def _result(self, end: BoxEnd, program: Program, limits: BoxLimits) -> AttemptResult:
         outcome, reason = outcome_of(end, limits, program.out_of_memory)
@@ -95,6 +140,24 @@ class ExecuteChunk:
             compile_seconds=compile_seconds,
             isolation=self.box.isolation,
         )
+
+
+def _end(fetching: asyncio.Task[GrowingFile]) -> None:
+    fetching.cancel()
+
+
+def _not_kept(end: BoxEnd, result: AttemptResult, reason: str) -> AttemptResult:
+    """The code ran, but a result without its output would be no result; its beginning helps whoever looks into it."""
+    stdout, stderr = end.stdout.beginning(INLINE_BYTES), end.stderr.beginning(INLINE_BYTES)
+    return msgspec.structs.replace(
+        result,
+        outcome=Outcome.SANDBOX_ERROR,
+        reason=reason,
+        stdout=stdout,
+        stderr=stderr,
+        stdout_truncated=end.stdout.total_bytes > len(stdout),
+        stderr_truncated=end.stderr.total_bytes > len(stderr),
+    )
 
 
 def _not_run(reason: str) -> AttemptResult:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from starlette.applications import Starlette
 
+from services.runner.carry_blobs import CarryBlobs, open_client
 from services.runner.execute_chunk import ExecuteChunk
 from services.runner.languages.language import Language, MissingToolError
 from services.runner.languages.languages import make_languages
@@ -60,16 +61,17 @@ async def _serve_in(
 ) -> AsyncIterator[RunnerService]:
     languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
     heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box, clock)
-    on_chunk_ready = OnChunkReady(
-        broker,
-        ExecuteChunk(box, languages, settings),
-        running,
-        asyncio.Semaphore(settings.runner_slots),
-        settings.runner_name,
-        clock,
-        metrics,
-    )
     async with AsyncExitStack() as stack:
+        blobs = CarryBlobs(await stack.enter_async_context(open_client()), settings.runner_blob_patience_seconds)
+        on_chunk_ready = OnChunkReady(
+            broker,
+            ExecuteChunk(box, languages, settings, blobs),
+            running,
+            asyncio.Semaphore(settings.runner_slots),
+            settings.runner_name,
+            clock,
+            metrics,
+        )
         for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
         address = await _serve_ops(stack, settings, broker, metrics)

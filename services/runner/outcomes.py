@@ -42,7 +42,7 @@ def _why_ended(end: BoxEnd, limits: BoxLimits) -> str:
 
 def was_refused_memory(end: BoxEnd, marks: tuple[bytes, ...]) -> bool:
     """Whether one of `marks`, what a runtime says when memory is refused to it, begins a line late on stderr."""
-    lines = end.stderr.data[-TAIL_BYTES:].splitlines()
+    lines = end.stderr.ending(TAIL_BYTES).splitlines()
     return any(line.startswith(marks) for line in lines) if marks else False
 
 

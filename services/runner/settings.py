@@ -76,7 +76,15 @@ class RunnerSettings(LimitSettings, BrokerSettings, LogSettings):
     runner_compile_memory_bytes: int = Field(
         1024 * MIB, ge=64 * MIB, description="memory that a compiler may use, apart from what its program may"
     )
-    runner_output_keep_bytes: int = Field(MIB, ge=1024, le=8 * MIB, description="bytes of each output stream kept")
+    runner_output_keep_bytes: int = Field(
+        MIB,
+        ge=1024,
+        le=64 * MIB,
+        description="bytes of each output stream kept; above 8 MiB only where BLOB_SECRET is set",
+    )
+    runner_blob_patience_seconds: float = Field(
+        60.0, ge=0, le=3600, description="how long to try again for large input and output while ingest is away"
+    )
     runner_drain_seconds: float = Field(30.0, ge=0, description="how long running chunks may finish after SIGTERM")
     runner_heartbeat_seconds: float = Field(5.0, gt=0, le=300, description="time between two heartbeats")
     runner_isolation: Literal["strict", "restricted"] = Field(

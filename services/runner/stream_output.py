@@ -1,7 +1,8 @@
 """Publishes what a chunk writes while it runs, in blocks; a task's only chunk sends none if it ends within 50 ms.
 
 Promises: blocks of a stream come in order; what was not sent is in the result. One of many chunks sends all it
-wrote, since the task's result comes much later and does not tell whose output is whose.
+wrote, since the task's result comes much later and does not tell whose output is whose; but no chunk sends more
+than the first 8 MiB of a stream.
 """
 
 import asyncio
@@ -12,6 +13,8 @@ from taskandgo.words import Stream
 
 FLUSH_SECONDS = 0.05
 BLOCK_BYTES = 64 * 1024
+#: Nobody reads more of it as it is written, and the broker has others to serve.
+MOST_BYTES = 8 * 1024 * 1024
 
 
 class StreamOutput:
@@ -27,8 +30,10 @@ class StreamOutput:
 
     def __call__(self, stream: Stream, offset: int, data: bytes) -> None:
         """Take a block that was written."""
-        del offset
-        self._unsent[stream] += data
+        sent = data[: max(0, MOST_BYTES - offset)]
+        if not sent:
+            return
+        self._unsent[stream] += sent
         if len(self._unsent[stream]) >= BLOCK_BYTES:
             self._flush()
         elif self._timer is None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.runner.carry_blobs import CarryBlobs, open_client
 from services.runner.execute_chunk import ExecuteChunk
 from services.runner.languages.language import MissingToolError
 from services.runner.languages.languages import make_languages
@@ -30,17 +31,19 @@ class TriedLanguage:
 
 async def try_languages(settings: RunnerSettings, box: Box) -> list[TriedLanguage]:
     """Every language of the runner, tried in the box."""
-    languages = make_languages(settings, box)
-    execute = ExecuteChunk(box, languages, settings)
-    tried = []
-    for name, language in languages.items():
-        try:
-            await language.prepare()
-        except (MissingToolError, ZygoteGoneError) as error:
-            tried.append(TriedLanguage(name, runs=False, said=str(error)))
-        else:
-            tried.append(await _try(execute, name))
-    return tried
+    async with open_client() as client:
+        languages = make_languages(settings, box)
+        blobs = CarryBlobs(client, settings.runner_blob_patience_seconds)
+        execute = ExecuteChunk(box, languages, settings, blobs)
+        return [await _prepare_and_try(execute, name) for name in languages]
+
+
+async def _prepare_and_try(execute: ExecuteChunk, name: str) -> TriedLanguage:
+    try:
+        await execute.languages[name].prepare()
+    except (MissingToolError, ZygoteGoneError) as error:
+        return TriedLanguage(name, runs=False, said=str(error))
+    return await _try(execute, name)
 
 
 async def _try(execute: ExecuteChunk, language: str) -> TriedLanguage:

@@ -215,6 +215,7 @@ class Task(_message.Message):
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     STDIN_FIELD_NUMBER: _builtins.int
+    STDIN_BLOB_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The client's own name for the task, and the key that makes submitting twice harmless: 1 to 128
     characters out of A-Z a-z 0-9 . _ : -, the first a letter or a digit. Empty: the server makes one
@@ -236,10 +237,13 @@ class Task(_message.Message):
     letter. Empty: "default".
     """
     stdin: _builtins.bytes
-    """What the code reads on standard input, as bytes; counts toward the size limit of `data`, as all input
-    does. Every chunk of a split by range or by nothing reads all of it; with lines or items it must be
+    """What the code reads on standard input, as bytes. At most 64 MiB unless the server is set otherwise, and
+    within a message (16 MiB); see `stdin_blob` for more. A server without blobs counts it, as all input,
+    toward the size limit of `data`. Every chunk of a split by range or by nothing reads all of it; with lines or items it must be
     empty, since a chunk's stdin is its share of those.
     """
+    stdin_blob: _builtins.str
+    """The same, as a blob: its SHA-256 as PutBlob (or PUT /blobs) answered it. Instead of `stdin`."""
     @_builtins.property
     def split(self) -> Global___Split:
         """How the work is cut; refused together with strategy batch."""
@@ -292,10 +296,11 @@ class Task(_message.Message):
         not_before: _timestamp_pb2.Timestamp | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         stdin: _builtins.bytes = ...,
+        stdin_blob: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "limits", b"limits", "not_before", b"not_before", "retry", b"retry", "split", b"split"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "deadline", b"deadline", "env", b"env", "labels", b"labels", "limits", b"limits", "not_before", b"not_before", "pool", b"pool", "priority", b"priority", "retry", b"retry", "split", b"split", "stdin", b"stdin", "strategy", b"strategy", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "deadline", b"deadline", "env", b"env", "labels", b"labels", "limits", b"limits", "not_before", b"not_before", "pool", b"pool", "priority", b"priority", "retry", b"retry", "split", b"split", "stdin", b"stdin", "stdin_blob", b"stdin_blob", "strategy", b"strategy", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,6 +318,7 @@ class Split(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     RANGE_FIELD_NUMBER: _builtins.int
+    LINES_BLOB_FIELD_NUMBER: _builtins.int
     REDUCE_FIELD_NUMBER: _builtins.int
     MIN_SUCCEEDED_FIELD_NUMBER: _builtins.int
     chunks: _builtins.int
@@ -322,6 +328,8 @@ class Split(_message.Message):
     """
     lines: _builtins.bytes
     """Text, cut after each line feed; a chunk gets its lines on stdin, byte for byte. At least one line."""
+    lines_blob: _builtins.str
+    """Text as `lines` has it, as a blob: its SHA-256 as PutBlob (or PUT /blobs) answered it."""
     reduce: _builtins.str
     """Code, with its language prefix, that runs once, as a last chunk, after enough chunks have succeeded
     and the others have ended. Its stdin has one JSON object a line for each chunk that succeeded, in
@@ -348,14 +356,15 @@ class Split(_message.Message):
         lines: _builtins.bytes = ...,
         items: Global___Items | None = ...,
         range: Global___Range | None = ...,
+        lines_blob: _builtins.str = ...,
         reduce: _builtins.str = ...,
         min_succeeded: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "items", b"items", "lines", b"lines", "range", b"range"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "items", b"items", "lines", b"lines", "lines_blob", b"lines_blob", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "chunks", b"chunks", "items", b"items", "lines", b"lines", "min_succeeded", b"min_succeeded", "range", b"range", "reduce", b"reduce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "chunks", b"chunks", "items", b"items", "lines", b"lines", "lines_blob", b"lines_blob", "min_succeeded", b"min_succeeded", "range", b"range", "reduce", b"reduce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_by: _TypeAlias = _typing.Literal["lines", "items", "range"]  # noqa: Y015
+    _WhichOneofReturnType_by: _TypeAlias = _typing.Literal["lines", "items", "range", "lines_blob"]  # noqa: Y015
     _WhichOneofArgType_by: _TypeAlias = _typing.Literal["by", b"by"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_by) -> _WhichOneofReturnType_by | None: ...
 
@@ -539,13 +548,15 @@ class Result(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     RUNNER_FIELD_NUMBER: _builtins.int
     MISSING_CHUNKS_FIELD_NUMBER: _builtins.int
+    STDOUT_KEPT_BYTES_FIELD_NUMBER: _builtins.int
+    STDERR_KEPT_BYTES_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """How it ended."""
     exit_code: _builtins.int
     """The code's exit code; 128 + N after signal N; absent if the code never ran to an end."""
     stdout: _builtins.str
-    """What it wrote to standard output, from the beginning, at most 1 MiB unless the runner is set
-    otherwise. Bytes that are not UTF-8 are replaced by U+FFFD; `stdout_bytes` then has them.
+    """What it wrote to standard output, from the beginning, at most 1 MiB of one chunk and 8 MiB of many; how
+    much more is kept is in `stdout_kept_bytes`. Bytes that are not UTF-8 are replaced by U+FFFD; `stdout_bytes` then has them.
     """
     stderr: _builtins.str
     """What it wrote to standard error, kept as `stdout` is."""
@@ -554,15 +565,21 @@ class Result(_message.Message):
     stderr_bytes: _builtins.bytes
     """The exact bytes of `stderr`; present only when they are not valid UTF-8."""
     stdout_truncated: _builtins.bool
-    """True when more was written to stdout than was kept."""
+    """True when `stdout` is not all that was written to stdout."""
     stderr_truncated: _builtins.bool
-    """True when more was written to stderr than was kept."""
+    """True when `stderr` is not all that was written to stderr."""
     reason: _builtins.str
     """Why it did not succeed, in a sentence for a person; empty after success."""
     attempt: _builtins.int
     """The attempt that counted, from 1."""
     runner: _builtins.str
     """The runner it ran on."""
+    stdout_kept_bytes: _builtins.int
+    """How much of stdout is kept: at most 1 MiB of each chunk unless the runner is set otherwise. When that is
+    more than `stdout` has, ReadOutput (GET /tasks/{task_id}/stdout) streams it whole.
+    """
+    stderr_kept_bytes: _builtins.int
+    """The same of stderr."""
     @_builtins.property
     def usage(self) -> Global___Usage:
         """What it used."""
@@ -589,10 +606,12 @@ class Result(_message.Message):
         attempt: _builtins.int = ...,
         runner: _builtins.str = ...,
         missing_chunks: _abc.Iterable[_builtins.int] | None = ...,
+        stdout_kept_bytes: _builtins.int = ...,
+        stderr_kept_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt", b"attempt", "exit_code", b"exit_code", "missing_chunks", b"missing_chunks", "outcome", b"outcome", "reason", b"reason", "runner", b"runner", "stderr", b"stderr", "stderr_bytes", b"stderr_bytes", "stderr_truncated", b"stderr_truncated", "stdout", b"stdout", "stdout_bytes", b"stdout_bytes", "stdout_truncated", b"stdout_truncated", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "attempt", b"attempt", "exit_code", b"exit_code", "missing_chunks", b"missing_chunks", "outcome", b"outcome", "reason", b"reason", "runner", b"runner", "stderr", b"stderr", "stderr_bytes", b"stderr_bytes", "stderr_kept_bytes", b"stderr_kept_bytes", "stderr_truncated", b"stderr_truncated", "stdout", b"stdout", "stdout_bytes", b"stdout_bytes", "stdout_kept_bytes", b"stdout_kept_bytes", "stdout_truncated", b"stdout_truncated", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -1529,3 +1548,99 @@ class RetryTaskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RetryTaskResponse: _TypeAlias = RetryTaskResponse  # noqa: Y015
+
+@_typing.final
+class PutBlobRequest(_message.Message):
+    """A part of a blob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes; of any size that fits into a message."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutBlobRequest: _TypeAlias = PutBlobRequest  # noqa: Y015
+
+@_typing.final
+class PutBlobResponse(_message.Message):
+    """Says that the blob is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """The SHA-256 of its bytes, in hexadecimal: what a task refers to it by."""
+    size_bytes: _builtins.int
+    """How many bytes it has."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutBlobResponse: _TypeAlias = PutBlobResponse  # noqa: Y015
+
+@_typing.final
+class ReadOutputRequest(_message.Message):
+    """Asks for what a task wrote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task's id; it must have finished, else FAILED_PRECONDITION."""
+    stream: Global___Output.Stream.ValueType
+    """Which stream; unspecified means stdout."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        stream: Global___Output.Stream.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadOutputRequest: _TypeAlias = ReadOutputRequest  # noqa: Y015
+
+@_typing.final
+class ReadOutputResponse(_message.Message):
+    """A part of what a task wrote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadOutputResponse: _TypeAlias = ReadOutputResponse  # noqa: Y015

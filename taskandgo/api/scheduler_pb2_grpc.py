@@ -85,6 +85,16 @@ class SchedulerStub:
                 request_serializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskRequest.SerializeToString,
                 response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskResponse.FromString,
                 _registered_method=True)
+        self.PutBlob = channel.stream_unary(
+                '/scheduler.Scheduler/PutBlob',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.PutBlobRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.PutBlobResponse.FromString,
+                _registered_method=True)
+        self.ReadOutput = channel.unary_stream(
+                '/scheduler.Scheduler/ReadOutput',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServicer:
@@ -175,6 +185,24 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutBlob(self, request_iterator, context):
+        """Keeps a blob: bytes that tasks refer to as their input because they are too large for the task itself, sent
+        in as many parts as the client likes. The same bytes are kept once. A blob that no task refers to is
+        removed after a while (an hour unless the server is set otherwise), the others with their last task.
+        Over HTTP: PUT /blobs, with the bytes as the body.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadOutput(self, request, context):
+        """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
+        that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -227,6 +255,16 @@ def add_SchedulerServicer_to_server(servicer, server):
                     servicer.RetryTask,
                     request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskRequest.FromString,
                     response_serializer=taskandgo_dot_api_dot_scheduler__pb2.RetryTaskResponse.SerializeToString,
+            ),
+            'PutBlob': grpc.stream_unary_rpc_method_handler(
+                    servicer.PutBlob,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.PutBlobRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.PutBlobResponse.SerializeToString,
+            ),
+            'ReadOutput': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadOutput,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -500,6 +538,60 @@ class Scheduler:
             '/scheduler.Scheduler/RetryTask',
             taskandgo_dot_api_dot_scheduler__pb2.RetryTaskRequest.SerializeToString,
             taskandgo_dot_api_dot_scheduler__pb2.RetryTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutBlob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/scheduler.Scheduler/PutBlob',
+            taskandgo_dot_api_dot_scheduler__pb2.PutBlobRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.PutBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scheduler.Scheduler/ReadOutput',
+            taskandgo_dot_api_dot_scheduler__pb2.ReadOutputRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.ReadOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

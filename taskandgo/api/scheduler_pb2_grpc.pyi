@@ -81,6 +81,16 @@ class SchedulerStub:
     """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
     keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
     """
+    PutBlob: _grpc.StreamUnaryMultiCallable[_scheduler_pb2.PutBlobRequest, _scheduler_pb2.PutBlobResponse]
+    """Keeps a blob: bytes that tasks refer to as their input because they are too large for the task itself, sent
+    in as many parts as the client likes. The same bytes are kept once. A blob that no task refers to is
+    removed after a while (an hour unless the server is set otherwise), the others with their last task.
+    Over HTTP: PUT /blobs, with the bytes as the body.
+    """
+    ReadOutput: _grpc.UnaryStreamMultiCallable[_scheduler_pb2.ReadOutputRequest, _scheduler_pb2.ReadOutputResponse]
+    """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
+    that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
+    """
 
 @_typing.type_check_only
 class SchedulerAsyncStub(SchedulerStub):
@@ -128,6 +138,16 @@ class SchedulerAsyncStub(SchedulerStub):
     RetryTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.RetryTaskRequest, _scheduler_pb2.RetryTaskResponse]  # type: ignore[assignment]
     """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
     keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
+    """
+    PutBlob: _aio.StreamUnaryMultiCallable[_scheduler_pb2.PutBlobRequest, _scheduler_pb2.PutBlobResponse]  # type: ignore[assignment]
+    """Keeps a blob: bytes that tasks refer to as their input because they are too large for the task itself, sent
+    in as many parts as the client likes. The same bytes are kept once. A blob that no task refers to is
+    removed after a while (an hour unless the server is set otherwise), the others with their last task.
+    Over HTTP: PUT /blobs, with the bytes as the body.
+    """
+    ReadOutput: _aio.UnaryStreamMultiCallable[_scheduler_pb2.ReadOutputRequest, _scheduler_pb2.ReadOutputResponse]  # type: ignore[assignment]
+    """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
+    that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
     """
 
 class SchedulerServicer(metaclass=_abc_1.ABCMeta):
@@ -233,6 +253,28 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scheduler_pb2.RetryTaskResponse, _abc.Awaitable[_scheduler_pb2.RetryTaskResponse]]:
         """Runs again what did not succeed of a task that is failed, cancelled or expired; chunks that succeeded
         keep their result. Any other task is FAILED_PRECONDITION, and the message says its state.
+        """
+
+    @_abc_1.abstractmethod
+    def PutBlob(
+        self,
+        request_iterator: _MaybeAsyncIterator[_scheduler_pb2.PutBlobRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.PutBlobResponse, _abc.Awaitable[_scheduler_pb2.PutBlobResponse]]:
+        """Keeps a blob: bytes that tasks refer to as their input because they are too large for the task itself, sent
+        in as many parts as the client likes. The same bytes are kept once. A blob that no task refers to is
+        removed after a while (an hour unless the server is set otherwise), the others with their last task.
+        Over HTTP: PUT /blobs, with the bytes as the body.
+        """
+
+    @_abc_1.abstractmethod
+    def ReadOutput(
+        self,
+        request: _scheduler_pb2.ReadOutputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.ReadOutputResponse], _abc.AsyncIterator[_scheduler_pb2.ReadOutputResponse]]:
+        """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
+        that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
         """
 
 def add_SchedulerServicer_to_server(servicer: SchedulerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -81,6 +81,11 @@ def _checking_each(handler: Handler, request_type: Descriptor) -> Handler:
         async for item in handler.stream_stream(_readable(requests, request_type), context):
             yield item
 
+    async def answer(requests: AsyncIterator[object], context: Context) -> object:
+        return await handler.stream_unary(_readable(requests, request_type), context)
+
+    if not handler.response_streaming:
+        return grpc.stream_unary_rpc_method_handler(answer, _reading(handler), handler.response_serializer)
     return grpc.stream_stream_rpc_method_handler(stream, _reading(handler), handler.response_serializer)
 
 

@@ -1,6 +1,7 @@
 """Accepting tasks: the task, its labels and its outbox row in one transaction; called by ingest.
 
-Promises: an id is accepted once; every later submission of it hears whether its content is the same.
+Promises: an id is accepted once; every later submission of it hears whether its content is the same. A task whose
+input is a blob is accepted only if that blob is there, and then has it for as long as it is there itself.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
 
+from taskandgo.store import blobs
 from taskandgo.store.database import insert_new
 from taskandgo.store.records import WHOLE_TASK, Acceptance, Submission, Timer
 from taskandgo.store.tables import outbox, task, task_label
@@ -27,13 +29,34 @@ LABEL = insert(task_label)
 
 async def accept(connection: AsyncConnection, submissions: Sequence[Submission]) -> list[Acceptance]:
     """What became of each submission, in their order; ids may come more than once."""
+    there = await _touch_blobs(connection, submissions)
     first: dict[str, Submission] = {}
     for submission in submissions:
-        first.setdefault(submission.task.task_id, submission)
+        if _has_input(submission, there):
+            first.setdefault(submission.task.task_id, submission)
     new = await _insert(connection, first)
+    await _use_blobs(connection, [first[task_id].task for task_id in sorted(new)], there)
     known = await _hashes(connection, first.keys() - new)
     known |= {task_id: first[task_id].content_hash for task_id in new}
-    return [_acceptance(submission, new, known) for submission in submissions]
+    return [
+        _acceptance(submission, new, known) if _has_input(submission, there) else Acceptance.NO_BLOB
+        for submission in submissions
+    ]
+
+
+async def _touch_blobs(connection: AsyncConnection, submissions: Sequence[Submission]) -> dict[str, str]:
+    wanted = {found.sha256 for one in submissions if (found := one.task.blob)}
+    at = max((one.task.queued_at for one in submissions), default=None)
+    return await blobs.touch(connection, wanted, at) if wanted and at else {}
+
+
+def _has_input(submission: Submission, there: dict[str, str]) -> bool:
+    wanted = submission.task.blob
+    return wanted is None or wanted.sha256 in there
+
+
+async def _use_blobs(connection: AsyncConnection, specs: Sequence[TaskSpec], there: dict[str, str]) -> None:
+    await blobs.use(connection, [(spec.task_id, there[spec.blob.sha256]) for spec in specs if spec.blob])
 
 
 @cache

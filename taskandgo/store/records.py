@@ -1,11 +1,13 @@
 """What the store is given and what it answers: frozen values."""
 
+from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from taskandgo.messages import ChunkFinished
-from taskandgo.task import AttemptResult, TaskSpec, Value
+from taskandgo.task import AttemptResult, BlobRef, TaskSpec, Value
 from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState, TimerKind
 
 #: What a timer that concerns a whole task has as its chunk.
@@ -13,18 +15,25 @@ WHOLE_TASK = -1
 
 
 class Acceptance(StrEnum):
-    """What became of a submission: new, or its id was there with the same or with other content."""
+    """What became of a submission: new, or its id was there with the same or with other content; or it refers to a
+    blob that is not there.
+    """
 
     ACCEPTED = "accepted"
     SAME = "same"
     OTHER = "other"
+    NO_BLOB = "no_blob"
 
 
 class Submission(Value, frozen=True):
-    """A validated task, and the hash that tells same content from other content."""
+    """A validated task, and the hash that tells same content from other content.
+
+    `input` is what has to be in the store, as the task's blob, before the task is.
+    """
 
     task: TaskSpec
     content_hash: bytes
+    input: bytes = b""
 
 
 class Unconfirmed(Value, frozen=True):
@@ -85,10 +94,61 @@ class Stragglers(Value, frozen=True):
 
 
 class ReduceInput(Value, frozen=True):
-    """What the chunks that succeeded wrote, by index; left out when it is too much."""
+    """What the chunks that succeeded wrote, by index; left out when it is too much, or in blobs."""
 
     total_bytes: int
     outputs: Sequence[tuple[int, bytes]] | None = None
+
+
+class Written(Value, frozen=True):
+    """A blob that has been written under an id of its own."""
+
+    blob_id: str
+    sha256: str
+    size_bytes: int
+    lines: int
+
+
+class Piece(Value, frozen=True):
+    """A piece of a blob, and how many ends of lines are in all pieces before it."""
+
+    number: int
+    lines_before: int
+    data: bytes
+
+
+class BlobRecord(Value, frozen=True):
+    """A blob as the store knows it; a last line counts also when it has no end."""
+
+    sha256: str
+    size_bytes: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineEnds:
+    """Where consecutive lines of a blob end, in bytes from its beginning; the first line is counted from 1."""
+
+    first_line: int
+    ends: "array[int]"
+
+    def end_of(self, line: int) -> int | None:
+        """The end of this line; None if it is not among them."""
+        place = line - self.first_line
+        return self.ends[place] if 0 <= place < len(self.ends) else None
+
+
+class ChunkWrote(Value, frozen=True):
+    """A stream of a chunk as it was kept: its bytes, or the blob that has them."""
+
+    chunk_index: int
+    data: bytes = b""
+    blob: BlobRef | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """How much of it there is."""
+        return self.blob.size_bytes if self.blob else len(self.data)
 
 
 class FinishedTask(Value, frozen=True):
@@ -121,7 +181,10 @@ class Recorded(Value, frozen=True):
 
 
 class TaskRecord(Value, frozen=True):
-    """A task as the store knows it; `result`, `attempt` and `runner` are those of the attempt that counted."""
+    """A task as the store knows it; `result`, `attempt` and `runner` are those of the attempt that counted.
+
+    The result has the beginning of each stream; `stdout_bytes` and `stderr_bytes` are how much of it is kept in all.
+    """
 
     task_id: str
     state: TaskState
@@ -143,6 +206,8 @@ class TaskRecord(Value, frozen=True):
     chunks_ready: int = 0
     last_attempt: int = 0
     missing_chunks: Sequence[int] = ()
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
 
 
 class ChunkRecord(Value, frozen=True):

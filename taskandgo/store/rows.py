@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from taskandgo.store.records import FinishedTask, TaskRecord
-from taskandgo.task import AttemptResult, TaskSpec, Usage
+from taskandgo.task import AttemptResult, BlobRef, TaskSpec, Usage
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
 
 USAGE = ("wall_seconds", "cpu_seconds", "compile_seconds", "peak_memory_bytes", "output_bytes", "isolation")
@@ -51,6 +51,7 @@ def task_record(
     result: AttemptResult | None = None,
     told: Row[Any] | None = None,
     missing_chunks: Sequence[int] = (),
+    kept_bytes: tuple[int, int] = (0, 0),
 ) -> TaskRecord:
     """A task's row, with its result and the row of the chunk that tells it, if any code of it ran."""
     return TaskRecord(
@@ -74,6 +75,8 @@ def task_record(
         attempt=told.attempt if told else 0,
         runner=told.runner if told else "",
         missing_chunks=missing_chunks,
+        stdout_bytes=kept_bytes[0],
+        stderr_bytes=kept_bytes[1],
     )
 
 
@@ -88,7 +91,13 @@ def result_of(chunk: Row[Any], outcome: str | None = None) -> AttemptResult:
         stderr_truncated=bool(chunk.stderr_truncated),
         reason=chunk.reason or "",
         usage=usage_of(chunk),
+        stdout_blob=_blob(chunk.stdout_blob, chunk.stdout_blob_bytes),
+        stderr_blob=_blob(chunk.stderr_blob, chunk.stderr_blob_bytes),
     )
+
+
+def _blob(sha256: str | None, size_bytes: int | None) -> BlobRef | None:
+    return BlobRef(sha256=sha256, size_bytes=size_bytes or 0) if sha256 else None
 
 
 def usage_of(chunk: Row[Any]) -> Usage:

@@ -14,6 +14,7 @@ from taskandgo.store.locks import OPEN
 from taskandgo.store.progress import CHUNK_COLUMNS, ChunkProgress, TaskProgress
 from taskandgo.store.tables import chunk, task
 from taskandgo.store.timers import set_timers
+from taskandgo.task import AttemptResult
 from taskandgo.words import ChunkState, Outcome, TaskState
 
 THIS_CHUNK = (
@@ -73,7 +74,14 @@ def _ended(progress: ChunkProgress, message: ChunkFinished) -> dict[str, Any]:
         "reason": result.reason.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         **{name: getattr(result, name) for name in RESULT},
         **{name: getattr(result.usage, name) for name in USAGE},
+        **_blobs(result),
     }
+
+
+def _blobs(result: AttemptResult) -> dict[str, Any]:
+    kept = {"stdout_blob": result.stdout_blob, "stderr_blob": result.stderr_blob}
+    hashes = {name: found and found.sha256 for name, found in kept.items()}
+    return hashes | {f"{name}_bytes": found and found.size_bytes for name, found in kept.items()}
 
 
 def _opened(progress: TaskProgress, index: int) -> dict[str, Any]:

@@ -18,13 +18,16 @@ from taskandgo.store import (
     manifest,
     outbox,
     reads,
+    remove,
     results,
     retry,
     stragglers,
     timers,
 )
+from taskandgo.store.blob_store import BlobStore
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
+from taskandgo.store.outputs import Outputs
 from taskandgo.store.records import (
     Acceptance,
     ChunkFilter,
@@ -58,10 +61,12 @@ Work = Callable[[AsyncConnection, Sequence[Item]], Awaitable[Sequence[Answer]]]
 
 
 class Store:
-    """Tasks, chunks, results and the outbox."""
+    """Tasks, chunks, results and the outbox; `blobs` and `outputs` are what is too large to be held at once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.blobs = BlobStore(database)
+        self.outputs = Outputs(database, self.blobs)
         self._accepting = self._grouped(accept.accept)
         self._confirming = self._grouped(outbox.confirm, LINGER_SECONDS)
         self._opening = self._grouped(chunks.open_chunks)
@@ -165,6 +170,10 @@ class Store:
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
         return await self._database.read(lambda c: reads.list_tasks(c, wanted))
+
+    async def remove_finished(self, before: datetime, limit: int) -> int:
+        """Remove so many tasks that finished before an instant, with all that is theirs; how many they were."""
+        return await self._database.write(lambda c: remove.remove_finished(c, before, limit))
 
     async def summary(self, task_id: str) -> FinishedTask | None:
         """The task as it is announced, if it is final."""

@@ -1,6 +1,7 @@
 """The schema. Instants are aware UTC on both databases; priorities are their AMQP numbers.
 
-`outbox` holds what is committed but not yet confirmed by the broker, `timer` what is to happen at an instant.
+`outbox` holds what is committed but not yet confirmed by the broker, `timer` what is to happen at an instant;
+`blob` what is too large for a message, in pieces, and `blob_use` the tasks that need it.
 A chunk has a row from the moment it is emitted; before, it is only counted.
 """
 
@@ -134,6 +135,11 @@ chunk = Table(
     Column("peak_memory_bytes", BigInteger),
     Column("output_bytes", BigInteger),
     Column("isolation", String(32)),
+    # Where a stream is that is too large for the columns above, and how much of it was kept.
+    Column("stdout_blob", String(64)),
+    Column("stdout_blob_bytes", BigInteger),
+    Column("stderr_blob", String(64)),
+    Column("stderr_blob_bytes", BigInteger),
     ForeignKeyConstraint(["task_id"], ["task.task_id"], ondelete="CASCADE"),
 )
 
@@ -157,4 +163,40 @@ timer = Table(
     Column("claims", Integer, nullable=False),
     ForeignKeyConstraint(["task_id"], ["task.task_id"], ondelete="CASCADE"),
     Index("timer_due", "due_at"),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("blob_id", String(32), primary_key=True),
+    # Of all its bytes, as a hexadecimal number; absent while it is being written.
+    Column("sha256", String(64)),
+    Column("size_bytes", BigInteger, nullable=False),
+    # Ends of lines in it; one more when the last line has none.
+    Column("lines", BigInteger, nullable=False),
+    # When it was last written or asked for by a new task: one that no task uses goes some time after.
+    Column("touched_at", Instant, nullable=False),
+    Index("blob_sha256", "sha256", unique=True),
+    Index("blob_touched", "touched_at"),
+)
+
+blob_piece = Table(
+    "blob_piece",
+    metadata,
+    Column("blob_id", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    # Ends of lines in all pieces before: tells which piece a line ends in.
+    Column("lines_before", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["blob_id"], ["blob.blob_id"], ondelete="CASCADE"),
+)
+
+blob_use = Table(
+    "blob_use",
+    metadata,
+    Column("task_id", String(128), primary_key=True),
+    Column("blob_id", String(32), primary_key=True),
+    ForeignKeyConstraint(["task_id"], ["task.task_id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["blob_id"], ["blob.blob_id"]),
+    Index("blob_use_blob", "blob_id"),
 )

@@ -79,6 +79,16 @@ class Stack:
             yield api_grpc.SchedulerStub(channel)
 
 
+def _blobs() -> dict[str, str]:
+    """What the four processes have to be told about blobs; embedded they find it out among themselves."""
+    address = f"127.0.0.1:{free_port()}"
+    return {
+        "BLOB_SECRET": "a secret of tests, 32 characters or more",
+        "INGEST_BLOB_LISTEN": address,
+        "DISPATCHER_BLOB_URL": f"http://{address}",
+    }
+
+
 @contextmanager
 def running(kind: str, folder: Path, env: dict[str, str]) -> Iterator[Stack]:
     """`kind` is `up` or `services`; everything is stopped when the context ends."""
@@ -93,6 +103,7 @@ def running(kind: str, folder: Path, env: dict[str, str]) -> Iterator[Stack]:
             "DISPATCHER_HTTP_LISTEN": "",
             "RUNNER_HTTP_LISTEN": "",
             "RUNNER_SLOTS": "2",
+            **(_blobs() if kind == "services" else {}),
             **env,
         },
         grpc_address=f"127.0.0.1:{grpc_port}",

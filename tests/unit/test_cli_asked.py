@@ -15,7 +15,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def asked(**options: object) -> api.Task:
-    return AskedTask(code="pass", **options).to_message()  # type: ignore[arg-type]
+    return AskedTask(code="pass", **options).to_message().task  # type: ignore[arg-type]
 
 
 def test_without_a_wish_nothing_is_split_or_repeated() -> None:

@@ -14,7 +14,7 @@ from taskandgo.words import LANGUAGES, Priority
 def test_the_file_ending_says_the_language(tmp_path):
     path = tmp_path / "code.go"
     path.write_text("package main")
-    assert AskedTask(file=str(path), code=None).to_message().data == "go:package main"
+    assert AskedTask(file=str(path), code=None).to_message().task.data == "go:package main"
 
 
 def test_the_choices_are_the_words_of_the_product():
@@ -23,9 +23,9 @@ def test_the_choices_are_the_words_of_the_product():
 
 
 def test_code_without_a_file_is_python_unless_said_otherwise():
-    assert AskedTask(file=None, code="print(1)").to_message().data == "python:print(1)"
+    assert AskedTask(file=None, code="print(1)").to_message().task.data == "python:print(1)"
     asked = AskedTask(file=None, code="package main", language=LanguageWord("go"))
-    assert asked.to_message().data == "go:package main"
+    assert asked.to_message().task.data == "go:package main"
 
 
 def test_an_unknown_file_ending_asks_for_the_language(tmp_path):
@@ -48,7 +48,7 @@ def test_a_missing_file_is_a_usage_error(tmp_path):
 
 def test_every_option_reaches_the_message():
     asked = AskedTask(file=None, code="", task_id="a", labels=["k=v=w"], env=["E="], timeout=1.5, pool="p")
-    task = asked.to_message()
+    task = asked.to_message().task
     assert (task.task_id, dict(task.labels), dict(task.env), task.pool) == ("a", {"k": "v=w"}, {"E": ""}, "p")
     assert task.limits.timeout.ToMilliseconds() == 1500
 

@@ -7,7 +7,7 @@ import re
 from array import array
 from dataclasses import dataclass
 
-from taskandgo.task import Items, Lines, Range, TaskSpec
+from taskandgo.task import BlobRef, Items, Lines, LinesBlob, Range, TaskSpec
 
 #: Chunks for each slot when the task leaves their number open: enough that slots finish at about the same time.
 CHUNKS_A_SLOT = 4
@@ -15,10 +15,15 @@ CHUNKS_A_SLOT = 4
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one chunk gets of the input."""
+    """What one chunk gets of the input: bytes; or a blob, all of it, or its lines from one up to without another.
+
+    None in the place of the other: up to the end of the blob, since its last line may have no end of its own.
+    """
 
     stdin: bytes
     env: dict[str, str]
+    blob: BlobRef | None = None
+    lines: tuple[int, int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,18 @@ class LinesCut:
         first = self.ends[start - 1] if start else 0
         last = self.ends[stop - 1] if stop else 0
         return Share(self.text[first:last], {})
+
+
+@dataclass(frozen=True, slots=True)
+class LinesBlobCut:
+    """Text in a blob, cut after each line feed; where its lines end is for others to look up."""
+
+    blob: BlobRef
+    elements: int
+
+    def share(self, start: int, stop: int) -> Share:
+        """The lines from start up to without stop."""
+        return Share(b"", {}, self.blob, (start, None if stop == self.elements else stop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,7 @@ class RangeCut:
 
     numbers: range
     stdin: bytes
+    blob: BlobRef | None = None
 
     @property
     def elements(self) -> int:
@@ -73,7 +91,7 @@ class RangeCut:
         first, step = self.numbers.start, self.numbers.step
         end = self.numbers.stop if stop == self.elements else first + stop * step
         bounds = {"RANGE_START": first + start * step, "RANGE_STOP": end, "RANGE_STEP": step}
-        return Share(self.stdin, {name: str(value) for name, value in bounds.items()})
+        return Share(self.stdin, {name: str(value) for name, value in bounds.items()}, self.blob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +100,7 @@ class NoCut:
 
     chunks: int
     stdin: bytes
+    blob: BlobRef | None = None
 
     @property
     def elements(self) -> int:
@@ -91,10 +110,10 @@ class NoCut:
     def share(self, start: int, stop: int) -> Share:
         """All of it."""
         del start, stop
-        return Share(self.stdin, {})
+        return Share(self.stdin, {}, self.blob)
 
 
-Cut = LinesCut | ItemsCut | RangeCut | NoCut
+Cut = LinesCut | LinesBlobCut | ItemsCut | RangeCut | NoCut
 
 
 def cut(task: TaskSpec) -> Cut:
@@ -105,11 +124,13 @@ def cut(task: TaskSpec) -> Cut:
             if text and not text.endswith(b"\n"):
                 ends.append(len(text))
             return LinesCut(text, ends)
+        case LinesBlob(blob=blob, lines=lines):
+            return LinesBlobCut(blob, lines)
         case Items(json=items):
             return ItemsCut(items)
         case Range(start=start, stop=stop, step=step):
-            return RangeCut(range(start, stop, step), task.stdin)
-    return NoCut(max(1, task.split.chunks) if task.split else 1, task.stdin)
+            return RangeCut(range(start, stop, step), task.stdin, task.stdin_blob)
+    return NoCut(max(1, task.split.chunks) if task.split else 1, task.stdin, task.stdin_blob)
 
 
 def chunk_count(task: TaskSpec, slots: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from services.runner.sandbox.spill_file import SpillFile
 from taskandgo.errors import TaskAndGoError
 from taskandgo.words import Stream
 
@@ -48,8 +49,9 @@ class BoxLimits:
 class BoxJob:
     """What to run: a command; or the program behind the descriptor `program`; or, with neither, main.py by Python.
 
-    `files` lie in the working directory. Of each output stream the first `keep_bytes` are kept. One process may reserve
-    as much memory as all may use, and `extra_address_bytes` on top.
+    `files` lie in the working directory. It reads `stdin`, or the sealed file behind the descriptor `stdin_fd`, which
+    stays its owner's. Of each output stream the first `keep_bytes` are kept, in a file when they are more than
+    `spill_bytes`. One process may reserve as much memory as all may use, and `extra_address_bytes` on top.
     """
 
     limits: BoxLimits
@@ -60,19 +62,37 @@ class BoxJob:
     files: dict[str, bytes] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+    stdin_fd: int | None = None
+    spill_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The beginning of an output stream, and how long it was in all."""
+    """What was kept of an output stream, in memory or in a file, and how long the stream was in all."""
 
     data: bytes = b""
     total_bytes: int = 0
+    spilled: SpillFile | None = None
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much was kept."""
+        return self.spilled.size if self.spilled else len(self.data)
 
     @property
     def truncated(self) -> bool:
         """Whether more was written than was kept."""
-        return self.total_bytes > len(self.data)
+        return self.total_bytes > self.kept_bytes
+
+    def beginning(self, most_bytes: int) -> bytes:
+        """The first bytes of what was kept."""
+        return self.spilled.part(0, most_bytes) if self.spilled else self.data[:most_bytes]
+
+    def ending(self, most_bytes: int) -> bytes:
+        """The last bytes of what was kept."""
+        if self.spilled:
+            return self.spilled.part(max(0, self.spilled.size - most_bytes), most_bytes)
+        return self.data[-most_bytes:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,18 @@
 """Reads a job's output from a pipe, in the event loop: keeps the beginning, counts the rest.
 
 Promises: the pipe is always drained to its end, so the job never stands still for a slow reader; memory is
-bounded by `keep_bytes`; who writes byte by byte is read a little later, so that it keeps nobody else waiting.
+bounded by `keep_bytes`, or by `spill_bytes`, beyond which what is kept is in a file; who writes byte by byte is read a
+little later, so that it keeps nobody else waiting.
 """
 
 import asyncio
 import os
 from collections.abc import Callable
 
+import structlog
+
 from services.runner.sandbox.box import Captured
+from services.runner.sandbox.spill_file import SpillFile
 
 READ_BYTES = 64 * 1024
 #: After so many reads that brought so little, a pause comes before each: a pipe can be made to give a byte at a time.
@@ -16,13 +20,24 @@ SMALL_BYTES = 4096
 SMALL_READS = 64
 PAUSE_SECONDS = 0.002
 
+log = structlog.get_logger()
+
 
 class OutputReader:
     """Owns the reading end of a pipe until everybody has closed the writing end."""
 
-    def __init__(self, fd: int, keep_bytes: int, kept: Callable[[int, bytes], None], read: Callable[[int], None]):
+    def __init__(
+        self,
+        fd: int,
+        keep_bytes: int,
+        kept: Callable[[int, bytes], None],
+        read: Callable[[int], None],
+        spill_bytes: int | None = None,
+    ) -> None:
         self._fd = fd
         self._keep_bytes = keep_bytes
+        self._spill_bytes = keep_bytes if spill_bytes is None else spill_bytes
+        self._spilled: SpillFile | None = None
         self._kept = kept
         self._read = read
         self._data = bytearray()
@@ -36,7 +51,7 @@ class OutputReader:
     @property
     def captured(self) -> Captured:
         """What has come so far."""
-        return Captured(bytes(self._data), self._total)
+        return Captured(bytes(self._data), self._total, self._spilled)
 
     def _readable(self) -> None:
         try:
@@ -57,9 +72,23 @@ class OutputReader:
         offset = self._total
         self._total += len(data)
         if kept:
-            self._data += kept
+            self._keep(kept)
             self._kept(offset, kept)
         self._read(len(data))
+
+    def _keep(self, data: bytes) -> None:
+        if self._spilled is None and len(self._data) + len(data) <= self._spill_bytes:
+            self._data += data
+            return
+        try:
+            if self._spilled is None:
+                self._spilled = SpillFile()
+                self._spilled.add(bytes(self._data))
+                self._data.clear()
+            self._spilled.add(data)
+        except OSError as error:
+            log.warning("output.cut_off", error=str(error))
+            self._keep_bytes = 0
 
     def _end(self) -> None:
         self._loop.remove_reader(self._fd)

@@ -56,13 +56,12 @@ class RunJob:
 
     def _hand_over(self, plan: JobPlan, contents: tuple[bytes, ...]) -> tuple[OutputReader, OutputReader]:
         packed = marshal.dumps(tuple(plan), FORMAT)
-        stdin = seal(self._job.stdin) if self._job.stdin else os.open(os.devnull, os.O_RDONLY)
-        ours = [seal(packed, *contents), stdin]
+        ours = [seal(packed, *contents), self._stdin()]
         readers = []
         for stream in Stream:
             end, theirs = os.pipe()
             ours.append(theirs)
-            readers.append(OutputReader(end, self._job.keep_bytes, partial(self._watch, stream), self._count))
+            readers.append(self._reader(stream, end))
         program = () if self._job.program is None else (self._job.program,)
         try:
             tell(self._box.channel, len(packed), (*ours, *program))
@@ -72,6 +71,15 @@ class RunJob:
             for fd in ours:
                 os.close(fd)
         return readers[0], readers[1]
+
+    def _stdin(self) -> int:
+        if self._job.stdin_fd is not None:
+            return os.dup(self._job.stdin_fd)
+        return seal(self._job.stdin) if self._job.stdin else os.open(os.devnull, os.O_RDONLY)
+
+    def _reader(self, stream: Stream, fd: int) -> OutputReader:
+        job = self._job
+        return OutputReader(fd, job.keep_bytes, partial(self._watch, stream), self._count, job.spill_bytes)
 
     def _count(self, read_bytes: int) -> None:
         self._output_bytes += read_bytes

@@ -15,11 +15,8 @@ def seal(*parts: bytes, executable: bool = False) -> int:
     """A descriptor of a file with these bytes, at its beginning; ours to close."""
     fd = _create(executable=executable)
     for part in parts:
-        rest = memoryview(part)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+        _write(fd, part)
+    _close_up(fd)
     return fd
 
 
@@ -35,6 +32,33 @@ class SealedFile:
         os.close(self.fd)
 
 
+class GrowingFile:
+    """A file in memory that is written piece by piece, and sealed at the end; closed as a sealed one is."""
+
+    def __init__(self) -> None:
+        self.fd = _create(executable=False)
+        self.size = 0
+
+    def add(self, block: bytes) -> None:
+        """Write the next bytes."""
+        _write(self.fd, block)
+        self.size += len(block)
+
+    def begin_again(self) -> None:
+        """Forget what was written."""
+        os.ftruncate(self.fd, 0)
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        self.size = 0
+
+    def seal(self) -> None:
+        """Let nobody change it any more, and have it read from its beginning."""
+        _close_up(self.fd)
+
+    def __del__(self) -> None:
+        """Close it."""
+        os.close(self.fd)
+
+
 def _create(*, executable: bool) -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
@@ -43,3 +67,14 @@ def _create(*, executable: bool) -> int:
         if not executable or error.errno != errno.EINVAL:
             raise
         return os.memfd_create("sealed", flags)
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _close_up(fd: int) -> None:
+    os.lseek(fd, 0, os.SEEK_SET)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
