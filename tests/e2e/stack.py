@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,11 +39,14 @@ class Stack:
     metrics_address: str
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start a `taskandgo` command in the background; its log goes to a file of its name."""
+    def start(self, name: str, *arguments: str, **env: str) -> None:
+        """Start a `taskandgo` command in the background; its log goes to a file of its name.
+
+        Many of a service have names like `runner-2`; `env` is for this one alone.
+        """
         log = (self.folder / f"{name}.log").open("ab")
-        command = [sys.executable, "-m", "services.cli.main", name, *arguments]
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **self.env}
+        command = [sys.executable, "-m", "services.cli.main", name.partition("-")[0], *arguments]
+        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **self.env, **env}
         with log:
             self.processes[name] = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=self.folder)
 
@@ -90,8 +93,8 @@ def _blobs() -> dict[str, str]:
 
 
 @contextmanager
-def running(kind: str, folder: Path, env: dict[str, str]) -> Iterator[Stack]:
-    """`kind` is `up` or `services`; everything is stopped when the context ends."""
+def running(kind: str, folder: Path, env: dict[str, str], services: Sequence[str] = SERVICES) -> Iterator[Stack]:
+    """`kind` is `up` or `services`, and which; everything is stopped when the context ends."""
     grpc_port, http_port, metrics_port = free_port(), free_port(), free_port()
     stack = Stack(
         kind=kind,
@@ -115,7 +118,7 @@ def running(kind: str, folder: Path, env: dict[str, str]) -> Iterator[Stack]:
         if kind == "up":
             stack.start("up", "--data", str(folder / "taskandgo.db"))
         else:
-            for name in SERVICES:
+            for name in services:
                 stack.start(name)
         with stack.channel():
             pass
