@@ -57,3 +57,9 @@ bench: setup ## Measure the stack side by side with Celery and Dramatiq
 	@tools/install-bubblewrap
 	@tools/install-servers
 	@$(PY) -m bench
+
+.PHONY: bench-split
+bench-split: setup ## Measure split tasks: uneven ones, many chunks beside others, two slots against one
+	@tools/install-sandbox
+	@tools/install-servers
+	@$(PY) -m bench.split
