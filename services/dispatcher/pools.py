@@ -5,6 +5,7 @@ Promises: a runner that is silent for long, or drains, offers no slots.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 
 from taskandgo.clock import Clock
 from taskandgo.messages import RunnerHeartbeat
@@ -12,9 +13,9 @@ from taskandgo.messages import RunnerHeartbeat
 #: Three heartbeats at their default, and the slots of a pool that nobody has heard of yet.
 SILENT_AFTER = timedelta(seconds=15)
 UNHEARD_SLOTS = 4
-#: Chunks of one task in flight for each slot: one that runs, and one that follows it without a pause. More
-#: would stand in front of other tasks.
-IN_FLIGHT_A_SLOT = 2
+#: For how long the chunks of one task that wait in the queue are to keep its slots busy: longer than it takes from
+#: the end of a chunk to the emission of the next. More would only stand in front of other tasks.
+BRIDGED_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,13 @@ class Pools:
         free = sum(runner.free for runner in self.runners.values() if runner.pool == pool)
         return free or self.slots(pool)
 
-    def window(self, pool: str) -> int:
-        """How many chunks of one task may be in flight at a time."""
-        return IN_FLIGHT_A_SLOT * self.slots(pool)
+    def window(self, pool: str, chunk_seconds: float) -> int:
+        """How many chunks of one task, each so long, may be in flight at a time: one that runs on each slot, and as
+        many as follow them without a pause, up to one for each slot.
+        """
+        slots = self.slots(pool)
+        following = slots * BRIDGED_SECONDS / max(chunk_seconds, BRIDGED_SECONDS)
+        return slots + ceil(following)
 
     def _forget_silent(self) -> None:
         since = self.clock.now() - SILENT_AFTER

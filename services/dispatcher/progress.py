@@ -25,16 +25,17 @@ KEPT = Recorded(kept=True)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The rules: `window` says how many chunks of a task a pool may have in flight at a time."""
+    """The rules: `window` says how many chunks of a task, each so long, a pool may have in flight at a time."""
 
-    window: Callable[[str], int]
+    window: Callable[[str, float], int]
     max_lost: int
     patience: Patience
 
     def refill(self, task: TaskProgress) -> list[OpenChunk]:
         """Let as many chunks into the queue as the window takes, or the reduce when it is its turn."""
         opened: list[OpenChunk] = []
-        while task.in_flight < self.window(task.pool) and (chunk := task.open_next()):
+        window = self.window(task.pool, task.mean_seconds)
+        while task.in_flight < window and (chunk := task.open_next()):
             opened.append(chunk)
         reduce_opened = task.next_chunk > task.chunk_count
         if not task.in_flight and not reduce_opened and next_step(counts(task)) is Step.REDUCE:
@@ -62,7 +63,7 @@ class Progress:
 
     def seconds_until_straggling(self, task: TaskProgress) -> float:
         """After how long a chunk of this task straggles."""
-        return self.patience.seconds(task.succeeded_seconds / max(1, task.chunks_succeeded))
+        return self.patience.seconds(task.mean_seconds)
 
     def _replace(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending) -> Recorded:
         # Only a death while running counts: what was not started may be redelivered for other reasons.

@@ -92,6 +92,11 @@ class TaskProgress:
         """How many of its chunks are in the queue and on runners."""
         return self.chunks_ready + self.chunks_running
 
+    @property
+    def mean_seconds(self) -> float:
+        """How long its chunks that succeeded ran, on average; 0 before the first has."""
+        return self.succeeded_seconds / max(1, self.chunks_succeeded)
+
     def open_next(self) -> OpenChunk | None:
         """Let the next chunk that has not been emitted into the queue; None when there is none."""
         following = [self.next_chunk] if self.gaps is None else self.gaps

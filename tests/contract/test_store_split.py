@@ -19,7 +19,7 @@ from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState, 
 from tests.contract.store_steps import NOW, ended
 
 WINDOW = 4
-RULES = Progress(window=lambda _pool: WINDOW, max_lost=2, patience=Patience(factor=4, least_seconds=1))
+RULES = Progress(window=lambda _pool, _seconds: WINDOW, max_lost=2, patience=Patience(factor=4, least_seconds=1))
 LEASE = timedelta(seconds=30)
 
 
@@ -251,7 +251,7 @@ async def test_a_retried_task_runs_again_only_what_failed(store: Store) -> None:
 
 async def test_a_retried_task_of_many_chunks_finds_the_failed_ones_among_them(store: Store) -> None:
     task_id, failing = (await accepted(store)).task_id, (7, 1800, 2400)
-    await store.open_chunks(task_id, 2500, replace(RULES, window=lambda _pool: 2500).refill)
+    await store.open_chunks(task_id, 2500, replace(RULES, window=lambda _pool, _seconds: 2500).refill)
     outcomes = [Outcome.FAILED if index in failing else Outcome.SUCCEEDED for index in range(2500)]
     await asyncio.gather(*(end(store, task_id, index, outcome) for index, outcome in enumerate(outcomes)))
     await store.retry_task(task_id, NOW)
