@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.dispatcher.main import make_parts
 from services.dispatcher.on_chunk_started import OnChunkStarted
@@ -46,6 +47,7 @@ from taskandgo.messages import (
 from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.database import Database
+from taskandgo.store.reads import get_task
 from taskandgo.store.records import Acceptance, Recorded, Submission, TaskRecord
 from taskandgo.store.store import Store
 from taskandgo.store.tables import chunk
@@ -209,6 +211,7 @@ class World:
         return True
 
 
+CHUNKS = select(chunk.c.chunk_index, chunk.c.state, chunk.c.outcome, chunk.c.attempt, chunk.c.duplicate)
 TEMPLATE = Path(tempfile.mkdtemp()) / "empty.db"
 
 
@@ -375,7 +378,7 @@ class GatherOnce(RuleBasedStateMachine):
     def counts_are_true(self) -> None:
         if not hasattr(self, "task"):
             return
-        record, rows = self._record(), self._chunks()
+        record, rows = self._at_one_moment()
         states = Counter(row.state for row in rows)
         parts = [row for row in rows if row.chunk_index < record.chunk_count]
         ended = Counter(row.outcome == Outcome.SUCCEEDED for row in parts if row.state == ChunkState.FINISHED)
@@ -450,11 +453,16 @@ class GatherOnce(RuleBasedStateMachine):
         return cast("TaskRecord", self.world.run(self.store.get_task(TASK_ID)))
 
     def _chunks(self) -> list[Any]:
-        async def read() -> list[Any]:
-            columns = (chunk.c.chunk_index, chunk.c.state, chunk.c.outcome, chunk.c.attempt, chunk.c.duplicate)
-            return await self.store._database.read(lambda c: _all(c, select(*columns)))
+        return cast("list[Any]", self.world.run(self.store._database.read(lambda c: _all(c, CHUNKS))))
 
-        return cast("list[Any]", self.world.run(read()))
+    def _at_one_moment(self) -> tuple[TaskRecord, list[Any]]:
+        """The task and its chunks; what a dead dispatcher had begun may be committed between two reads."""
+
+        async def read(connection: AsyncConnection) -> tuple[TaskRecord | None, list[Any]]:
+            return await get_task(connection, TASK_ID), await _all(connection, CHUNKS)
+
+        # As a writer: nobody else writes meanwhile.
+        return cast("tuple[TaskRecord, list[Any]]", self.world.run(self.store._database.write(read)))
 
     def _publish(self, message: Message) -> None:
         self.world.run(self.world.broker.publish(message))
