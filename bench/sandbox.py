@@ -28,6 +28,7 @@ from taskandgo.settings import load
 from taskandgo.task import Limits
 
 KEEP_BYTES = 64 * 1024
+LIMITS = granted(Limits(), load(RunnerSettings))
 #: Boxes under way at once when runs are counted: more than there are cores, since ending one takes waiting.
 UNDER_WAY = 4
 WIDTH = 110
@@ -111,14 +112,13 @@ async def _rate(runs: int) -> float:
 
 async def run_hello(box: Sandbox) -> None:
     """Run the code in a box; AssertionError if it does not say hello."""
-    limits = granted(Limits(), load(RunnerSettings))
-    end = await box.run(BoxJob(limits, KEEP_BYTES, files={"main.py": CODE.encode()}))
+    end = await box.run(BoxJob(LIMITS, KEEP_BYTES, files={"main.py": CODE.encode()}))
     assert end.exit_code == 0, end
 
 
 def sandbox_plan() -> SandboxPlan:
     """A strict sandbox with two slots, on the interpreter that the peers use."""
-    return SandboxPlan("strict", 65534, PYTHON, (), UNDER_WAY, granted(Limits(), load(RunnerSettings)), "bench")
+    return SandboxPlan("strict", 65534, PYTHON, (), UNDER_WAY, LIMITS, "bench")
 
 
 @contextmanager
