@@ -15,7 +15,7 @@ import pytest
 from services.runner.sandbox.cgroups import find_cgroups as finding
 from services.runner.sandbox.cgroups.box_cgroup import BoxCgroup
 from services.runner.sandbox.cgroups.emptying import clear
-from services.runner.sandbox.cgroups.find_cgroups import find_cgroups
+from services.runner.sandbox.cgroups.find_cgroups import SPARE, find_cgroups
 from services.runner.sandbox.cgroups.mounts import UNIFIED, own_groups
 from services.runner.sandbox.cgroups.runner_cgroups import Cgroups, NoCgroups
 from services.runner.sandbox.cgroups.v1 import cgroups_v1
@@ -161,6 +161,32 @@ async def test_boxes_in_turn_leave_no_more_open_than_one(cgroups: Cgroups) -> No
     other.close()
     assert most[0] == most[1] == most[2]
     assert descriptors() == before
+
+
+async def test_many_boxes_at_once_leave_no_more_than_the_spare_groups(cgroups: Cgroups) -> None:
+    before = descriptors()
+    other = find_cgroups(f"{NAME}-other", spare=3)
+    assert not isinstance(other, NoCgroups)
+    counts = []
+    for many in (3, 20, 3):
+        boxes = [other.make() for _ in range(many)]
+        for box in boxes:
+            box.on_oom(box.kill)
+            box.joined()
+        assert groups(other) == max(many, 3)
+        for box in boxes:
+            box.remove()
+        assert groups(other) == 3
+        counts.append(len(descriptors()))
+    assert counts == counts[:1] * 3
+    other.close()
+    assert descriptors() == before
+
+
+def groups(cgroups: Cgroups) -> int:
+    """How many groups the runner has in each hierarchy."""
+    (count,) = {len(list(folder.glob("box-*"))) for folder in folders(cgroups)}
+    return count
 
 
 async def test_a_memory_hog_is_killed_and_seen_as_such(box: BoxCgroup) -> None:
@@ -389,7 +415,7 @@ def elsewhere(cgroups: Cgroups) -> Iterator[Cgroups]:
         pytest.skip("this machine has one hierarchy only")
     group = Path(own["memory"], f"{NAME}-elsewhere")
     group.mkdir()
-    runner = cgroups_v1({"memory": str(group), "pids": own["pids"]}, f"{NAME}-other")
+    runner = cgroups_v1({"memory": str(group), "pids": own["pids"]}, f"{NAME}-other", SPARE)
     yield runner
     runner.close()
     assert clear(str(group))

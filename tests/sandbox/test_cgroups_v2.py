@@ -14,6 +14,7 @@ import pytest
 from services.runner.sandbox.cgroups.box_cgroup import BoxCgroup
 from services.runner.sandbox.cgroups.delegation import LEAF
 from services.runner.sandbox.cgroups.emptying import clear, members
+from services.runner.sandbox.cgroups.find_cgroups import SPARE
 from services.runner.sandbox.cgroups.group import BoxUsage
 from services.runner.sandbox.cgroups.mounts import UNIFIED, own_groups, parse_own_groups
 from services.runner.sandbox.cgroups.runner_cgroups import Cgroups
@@ -38,7 +39,7 @@ def own() -> Iterator[str]:
 @pytest.fixture
 def cgroups(own: str) -> Iterator[Cgroups]:
     """The cgroups of a runner; after the test none of them is left."""
-    found = cgroups_v2(own, "runner")
+    found = cgroups_v2(own, "runner", SPARE)
     yield found
     found.close()
     assert not Path(own, "taskandgo").exists()
@@ -69,11 +70,11 @@ async def test_who_is_in_the_runners_own_group_moves_into_a_leaf(own: str) -> No
     process = await start("signal.pause()")
     Path(own, "cgroup.procs").write_text(str(process.pid))
     os.setxattr(own, "trusted.delegate", b"1")
-    cgroups_v2(own, "runner").close()
+    cgroups_v2(own, "runner", SPARE).close()
     assert members(own) == []
     assert members(f"{own}/{LEAF}") == [process.pid]
     # A runner that is started from the leaf finds the same place.
-    cgroups_v2(f"{own}/{LEAF}", "runner").close()
+    cgroups_v2(f"{own}/{LEAF}", "runner", SPARE).close()
     process.kill()
     await process.wait()
 
@@ -82,7 +83,7 @@ async def test_a_group_that_is_not_the_runners_to_arrange_is_left_alone(own: str
     process = await start("signal.pause()")
     Path(own, "cgroup.procs").write_text(str(process.pid))
     with pytest.raises(PermissionError, match="not delegated"):
-        cgroups_v2(own, "runner")
+        cgroups_v2(own, "runner", SPARE)
     assert members(own) == [process.pid]
     process.kill()
     await process.wait()

@@ -102,7 +102,7 @@ async def runner(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     """A runner at work, that has cgroups or has none."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "no cgroups":
-            patch.setattr("services.runner.sandbox.meter.find_cgroups", lambda _runner: NoCgroups("left out"))
+            patch.setattr("services.runner.sandbox.meter.find_cgroups", lambda *_runner: NoCgroups("left out"))
         elif isinstance(found := find_cgroups("probe-of-test-limits"), NoCgroups):
             pytest.skip(f"no cgroups here: {found.reason}")
         else:

@@ -129,6 +129,11 @@ class Box(Protocol):
         """The level that every job is confined at."""
         ...
 
+    @property
+    def shown(self) -> list[str]:
+        """Where jobs see folders of the host, besides the system's own."""
+        ...
+
     async def run(self, job: BoxJob, watch: OutputWatcher | None = None, handle: Cancellable | None = None) -> BoxEnd:
         """Run the job to its end; cancelling the caller kills it."""
         ...

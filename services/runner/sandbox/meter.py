@@ -31,8 +31,9 @@ class Metered:
 class Meters:
     """Makes the meters of one runner."""
 
-    def __init__(self, runner: str) -> None:
-        self._cgroups = find_cgroups(runner)
+    def __init__(self, runner: str, slots: int) -> None:
+        # A slot has a box at work, and one that is ready.
+        self._cgroups = find_cgroups(runner, 2 * slots + 2)
         self._watch = UsageWatch()
 
     @property

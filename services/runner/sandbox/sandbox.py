@@ -61,7 +61,7 @@ class Sandbox:
         #: Folders of the host by their place in a box.
         self._shown = interpreter.shown
         self._usual = BoxPlan(plan.limits.disk_bytes, self._rlimits(plan.limits, LARGEST_EXTRA_BYTES))
-        self._meters = Meters(plan.runner)
+        self._meters = Meters(plan.runner, plan.slots)
         self._boxes = ReadyBoxes(
             interpreter.path, self._zygote_plan(), self._meters, plan.slots, self._usual, events=events
         )
@@ -71,6 +71,11 @@ class Sandbox:
     def isolation(self) -> str:
         """The level."""
         return self._plan.level
+
+    @property
+    def shown(self) -> list[str]:
+        """Where jobs see folders of the host, besides the system's own."""
+        return list(self._shown)
 
     @property
     def metering(self) -> str:

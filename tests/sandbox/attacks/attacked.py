@@ -1,6 +1,7 @@
 """A sandbox under attack, and what is seen of it from outside: processes, descriptors, threads, memory, mounts."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -28,6 +29,8 @@ for number in range(1, 300):
     try: os.kill(number, 0); print(number) if number != os.getpid() else None
     except OSError: pass
 """
+#: The open files and events of groups; not the entries, which are closed once a box has joined.
+OF_A_GROUP = re.compile(r"/sys/fs/cgroup/.*/(?!tasks$|cgroup\.procs$)[^/]*$|anon_inode:\[eventfd\]$")
 GROWTH_BYTES = 32 * MIB
 SETTLE_SECONDS = 10
 #: In the program: each expression is tried; what works is told.
@@ -114,7 +117,7 @@ class Attacked:
     def outside(self) -> Outside:
         """What is there now."""
         return Outside(
-            descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            descriptors=len(descriptors()),
             threads=sum(1 for _ in Path("/proc/self/task").iterdir()),
             processes=len(descendants()),
             mounts=len(Path("/proc/self/mountinfo").read_text().splitlines()),
@@ -130,6 +133,15 @@ def with_calls(code: str) -> str:
 def resident_bytes() -> int:
     """What this process holds of memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors() -> list[str]:
+    """Where this process's descriptors lead, but for those that groups hold while they wait for the next box."""
+    found = []
+    for path in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(path.readlink()))
+    return [leads for leads in found if not OF_A_GROUP.match(leads)]
 
 
 def descendants(pid: int | None = None) -> set[int]:

@@ -1,8 +1,8 @@
 """The cgroups of one runner: each box has one, and most were another box's before.
 
-Promises: a group that somebody is still in is given to nobody else; there are never more groups, nor files of theirs
-open, than there were boxes at once; no group outlives its runner for longer than until another runner starts in the
-same place.
+Promises: a group that somebody is still in is given to nobody else; of those that no box has, only so many are kept,
+and files of theirs open, however many boxes there were at once; no group outlives its runner for longer than until
+another runner starts in the same place.
 """
 
 import time
@@ -27,7 +27,7 @@ class NoCgroups:
 class Cgroups:
     """Makes a runner's groups in the directories given, by hierarchy or what that is for; `close` closes these too.
 
-    `open_group` is told where a new group's directories are, and opens its files.
+    `open_group` is told where a new group's directories are, and opens its files. Up to `spare` groups wait for a box.
     """
 
     def __init__(
@@ -36,6 +36,8 @@ class Cgroups:
         controllers: frozenset[str],
         directories: Mapping[str, RunnerDirectory],
         open_group: Callable[[dict[str, str]], Group],
+        *,
+        spare: int,
     ) -> None:
         #: 1 or 2.
         self.version = version
@@ -43,6 +45,7 @@ class Cgroups:
         self.controllers = controllers
         self.directories = directories
         self._open_group = open_group
+        self._spare = spare
         self._groups: set[Group] = set()
         self._free: list[Group] = []
         self._left: set[str] = set()
@@ -51,9 +54,9 @@ class Cgroups:
         """A group without limits; OSError if there is none to be had."""
         group = self._take()
         try:
-            return BoxCgroup(group, self._free.append)
+            return BoxCgroup(group, self._give_back)
         except OSError:
-            self._free.append(group)
+            self._give_back(group)
             raise
 
     def close(self) -> None:
@@ -71,6 +74,12 @@ class Cgroups:
                 return group
             self._drop(group)
         return self._new()
+
+    def _give_back(self, group: Group) -> None:
+        if len(self._free) < self._spare:
+            self._free.append(group)
+        else:
+            self._drop(group)
 
     def _new(self) -> Group:
         self._left = {path for path in self._left if not removed(path)}

@@ -26,7 +26,7 @@ NANOSECONDS: Final = 1_000_000_000
 LIMIT, LIMIT_WITH_SWAP = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 
 
-def cgroups_v1(own: Mapping[str, str], runner: str) -> Cgroups:
+def cgroups_v1(own: Mapping[str, str], runner: str, spare: int) -> Cgroups:
     """The groups of a runner; `own` is its own group for each of memory, pids and cpu that is there."""
     with ExitStack() as undo:
         opened: dict[str, RunnerDirectory] = {}
@@ -34,7 +34,8 @@ def cgroups_v1(own: Mapping[str, str], runner: str) -> Cgroups:
             opened[group] = RunnerDirectory(group, runner)
             undo.callback(opened[group].close)
         undo.pop_all()
-    return Cgroups(1, frozenset(own), {what: opened[group] for what, group in own.items()}, GroupV1)
+    directories = {what: opened[group] for what, group in own.items()}
+    return Cgroups(1, frozenset(own), directories, GroupV1, spare=spare)
 
 
 class GroupV1:

@@ -21,7 +21,7 @@ CONTROLLERS: Final = frozenset({"memory", "pids", "cpu"})
 MICROSECONDS: Final = 1_000_000
 
 
-def cgroups_v2(own: str, runner: str) -> Cgroups:
+def cgroups_v2(own: str, runner: str, spare: int) -> Cgroups:
     """The groups of a runner; `own` is the directory of its own group."""
     own = own.removesuffix(f"/{LEAF}")
     limits = CONTROLLERS & set(Path(own, "cgroup.controllers").read_text().split())
@@ -33,7 +33,7 @@ def cgroups_v2(own: str, runner: str) -> Cgroups:
             write(f"{group}/cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(limits)))
         undo.pop_all()
     # CPU time is counted in every group, with or without the controller.
-    return Cgroups(2, limits | {"cpu"}, {UNIFIED: directory}, GroupV2)
+    return Cgroups(2, limits | {"cpu"}, {UNIFIED: directory}, GroupV2, spare=spare)
 
 
 class GroupV2:
