@@ -1,6 +1,8 @@
 """What every run is promised: its exit code, output, limits, usage and files, and an end whatever happens."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,10 +12,13 @@ import pytest
 
 from services.runner.running_chunks import RunningChunk
 from services.runner.sandbox.box import BoxJob, EndedBy, SandboxUnavailableError
+from services.runner.sandbox.inside.plan import ZygotePlan
+from services.runner.sandbox.interpreter import examine
 from services.runner.sandbox.sandbox import open_sandbox
 from services.runner.sandbox.sealed import SealedFile
+from services.runner.sandbox.zygote_process import start_zygote
 from taskandgo.words import Stream
-from tests.sandbox.boxes import LEVELS, LIMITS, MIB, Runs, job, plan
+from tests.sandbox.boxes import LEVELS, LIMITS, MIB, NOBODY, Runs, interpreter, job, plan
 
 FOREVER = "import time; print(1, flush=True); time.sleep(60)"
 
@@ -192,6 +197,23 @@ async def test_a_folder_can_be_shown(tmp_path_factory: pytest.TempPathFactory) -
         await sandbox.show({str(folder): "/shown"})
         assert await Runs(sandbox).says("print(open('/shown/file').read())") == "seen"
         assert await before == "1"
+
+
+async def test_a_zygote_that_is_outlived_by_who_holds_its_channel_takes_nobodys_place(tmp_path: Path) -> None:
+    outlived = tmp_path / "python"
+    outlived.write_text("#!/bin/sh\nsleep 20 >/dev/null 2>&1 &\necho $!\n")
+    outlived.chmod(0o755)
+    with pytest.raises(SandboxUnavailableError) as refused:
+        await start_zygote(str(outlived), ZygotePlan("strict", [], [], NOBODY, []))
+    try:
+        # Its descriptors have the numbers that the first one's had.
+        made_of = await examine(interpreter(), ())
+        shown = [(outside, inside) for inside, outside in made_of.shown.items()]
+        async with asyncio.timeout(15):
+            zygote = await start_zygote(made_of.path, ZygotePlan("strict", shown, [], NOBODY, []))
+        await zygote.end()
+    finally:
+        os.kill(int(str(refused.value)), signal.SIGKILL)
 
 
 async def test_an_interpreter_that_is_none_is_refused() -> None:

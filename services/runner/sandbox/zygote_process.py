@@ -219,6 +219,8 @@ class ZygoteProcess:
             self.ready.set_exception(SandboxUnavailableError(said or f"the zygote ended with code {code}"))
         elif not (self._retired or self.ready.exception()):
             log.error("zygote.died", code=code, said=said)
+        # Its boxes may hold the other end still, so that nothing told us to: and the number will be another's.
+        self._loop.remove_reader(self._channel)
         self._channel.close()
         for number in list(self._asked):
             self._refuse(number, OSError("it died"))
