@@ -17,6 +17,7 @@ from services.runner.sandbox import prove_isolation as proving
 from services.runner.sandbox.box import Box, BoxEnd, BoxJob, BoxLimits, SandboxUnavailableError
 from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.inside.plan import RESTRICTED, STRICT
+from services.runner.sandbox.interpreter import examine
 from services.runner.sandbox.probes import PROBES, Probe
 from services.runner.sandbox.prove_isolation import LEAVES_NOTHING, bait, probing_job, prove_isolation
 from services.runner.sandbox.sandbox import Sandbox, open_sandbox
@@ -64,7 +65,7 @@ def test_outside_of_a_box_every_probe_gets_something(probe: Probe, tmp_path: Pat
     small = replace(limits(STRICT), memory_bytes=MIB, disk_bytes=MIB)
     inherited = os.open("/dev/null", os.O_RDONLY)
     with bait() as facts:
-        facts |= {"level": probe.levels[0], "memory_bytes": small.memory_bytes, "disk_bytes": small.disk_bytes}
+        facts |= {"level": probe.levels[0], "shown": []}
         job = probing_job([probe], facts, small)
         (tmp_path / "main.py").write_bytes(job.files["main.py"])
         end = subprocess.run(
@@ -89,7 +90,7 @@ class Leaky:
 
     def __init__(self, inner: Box) -> None:
         self._inner = inner
-        self.isolation = inner.isolation
+        self.isolation, self.shown = inner.isolation, inner.shown
 
     async def run(self, job: BoxJob) -> BoxEnd:
         """Run it with a hole."""
@@ -127,7 +128,8 @@ class Opened:
     """A context in which a sandbox is open."""
 
     async def __aenter__(self) -> Sandbox:
-        self.sandbox = Sandbox(sandbox_plan(settings(STRICT)), SandboxEvents())
+        plan = sandbox_plan(settings(STRICT))
+        self.sandbox = Sandbox(plan, await examine(plan.interpreter, plan.preload), SandboxEvents())
         await self.sandbox.open()
         return self.sandbox
 

@@ -26,11 +26,8 @@ PROBES = (
     Probe(
         "look into the host's folders",
         """
-way = [part for part in sys.base_prefix.split("/") if part]
 for folder in ("/root", "/home", "/etc/ssl", "/var", "/run", "/sys", "/proc", "/boot", "/opt", product):
-    for entry in folder_of(folder):
-        if entry not in way:
-            got.append(f"{folder}/{entry}")
+    got += beside(folder, shown)
 """,
     ),
     Probe("find the product's code", "got = [name for name in product_packages if importlib.util.find_spec(name)]"),

@@ -55,6 +55,17 @@ def folder_of(path: str) -> list[str]:
         return []
 
 
+def beside(folder: str, shown: list[str]) -> list[str]:
+    """What is to be seen in a folder, but for what is shown on purpose and the folders on the way there."""
+    seen = []
+    for path in (f"{folder.rstrip('/')}/{entry}" for entry in folder_of(folder)):
+        if any(place.startswith(f"{path}/") for place in shown):
+            seen += beside(path, shown)
+        elif not any(f"{path}/".startswith(f"{place}/") for place in shown):
+            seen.append(path)
+    return seen
+
+
 def starts(name: str) -> bool:
     """Whether a child, or a program that is not there, would start."""
     try:

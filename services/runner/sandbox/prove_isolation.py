@@ -48,7 +48,7 @@ async def prove_isolation(box: Box, limits: BoxLimits) -> list[Finding]:
     left = await _run(box, BoxJob(jobs_limits, KEEP_BYTES, files={"main.py": LEAVING.encode()}, env=ENV))
     probes = [probe for probe in PROBES if box.isolation in probe.levels]
     with bait() as facts:
-        facts |= {"level": box.isolation, "memory_bytes": limits.memory_bytes, "disk_bytes": limits.disk_bytes}
+        facts |= {"level": box.isolation, "shown": box.shown}
         tried = await _run(box, probing_job(probes, facts, jobs_limits))
     seen = await _run(box, BoxJob(jobs_limits, KEEP_BYTES, files={"main.py": FINDING.encode()}, env=ENV))
     remains = _words(left) or _words(seen) or seen.stdout.data.decode(errors="replace")
@@ -63,7 +63,9 @@ def require(findings: list[Finding]) -> None:
 
 def probing_job(probes: list[Probe], facts: dict[str, Any], limits: BoxLimits) -> BoxJob:
     """The job that tries the probes."""
-    given = {"facts": facts, "numbers": NUMBERS, "probes": [(probe.name, probe.program) for probe in probes]}
+    limited = {"memory_bytes": limits.memory_bytes, "disk_bytes": limits.disk_bytes}
+    tries = [(probe.name, probe.program) for probe in probes]
+    given = {"facts": facts | limited, "numbers": NUMBERS, "probes": tries}
     return BoxJob(limits, KEEP_BYTES, files={"main.py": PROBING}, env=ENV, stdin=json.dumps(given).encode())
 
 
