@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.boxes import interpreter, interpreter_for
+
 ROOT = Path(__file__).parents[2]
 OTHERS_PYTHON = "/usr/bin/python3"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can take this from itself")
@@ -120,7 +122,7 @@ def test_the_table_is_for_people() -> None:
     ids=str,
 )
 def test_a_call_that_is_refused_is_told_by_its_step_and_fix(errors: dict[str, int], step: str, fix: str) -> None:
-    ended = run(refusing(command("doctor", "--json"), **errors), RUNNER_PYTHON=sys.executable)
+    ended = run(refusing(command("doctor", "--json"), **errors), RUNNER_PYTHON=interpreter())
     strict = ended.level("strict")
     assert (ended.code, strict["failed"]) == (1, step), strict
     assert fix in strict["fix"]
@@ -149,10 +151,10 @@ def test_where_strict_fails_restricted_is_given_only_when_asked_for() -> None:
 @pytest.mark.parametrize(
     ("interpreter", "said"),
     [
-        ("/no/such/python", "No such file or directory: /no/such/python"),
-        ("/etc/passwd", "Permission denied: /etc/passwd"),
-        ("/bin/true", "ended with code 0"),
-        ("/bin/cat", "cat"),
+        ("/no/such/python", "RUNNER_PYTHON=/no/such/python is no Python that starts: No such file or directory"),
+        ("/etc/passwd", "RUNNER_PYTHON=/etc/passwd is no Python that starts: Permission denied"),
+        ("/bin/true", "RUNNER_PYTHON=/bin/true is no Python that starts: it ended with code 0 and said ''"),
+        ("/bin/cat", "RUNNER_PYTHON=/bin/cat is no Python that starts: /bin/cat: invalid option"),
     ],
 )
 def test_an_interpreter_that_is_none_is_told(interpreter: str, said: str) -> None:
@@ -168,11 +170,10 @@ def test_an_interpreter_that_is_none_is_told(interpreter: str, said: str) -> Non
 def test_an_interpreter_that_its_user_cannot_read_is_told() -> None:
     # Not below /tmp, where a box has a folder of its own.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
-        python = Path(folder) / "own" / "bin" / "python3"
-        python.parent.mkdir(parents=True)
-        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        python.chmod(0o755)
-        ended = run(command("doctor", "--json"), RUNNER_PYTHON=str(python), RUNNER_ISOLATION="restricted")
+        own = Path(folder) / "own"
+        subprocess.run([interpreter_for("restricted"), "-m", "venv", "--without-pip", own], check=True)
+        told = {"RUNNER_PYTHON": str(own / "bin" / "python"), "RUNNER_ISOLATION": "restricted"}
+        ended = run(command("doctor", "--json"), **told)
     restricted = ended.level("restricted")
     assert (ended.code, restricted["failed"]) == (1, "an interpreter that this user can read"), restricted
     assert folder in restricted["said"]

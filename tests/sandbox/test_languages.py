@@ -176,7 +176,8 @@ async def test_an_interpreter_that_the_restricted_user_may_not_read_is_refused(e
         said = await refusal(runner_isolation="restricted", runner_python=str(environment / "bin" / "python"))
     finally:
         environment.parent.chmod(0o755)
-    assert said == "an interpreter that this user may read: Permission denied"
+    assert f"failed: an interpreter that this user can read: Permission denied: {environment}" in said
+    assert "chmod o+x" in said
 
 
 async def test_an_environment_where_boxes_have_folders_of_their_own_is_refused(tmp_path: Path) -> None:

@@ -175,6 +175,12 @@ FIXES = (
     ),
     Fix(
         (STARTING,),
+        lambda failure: failure.said_one_of("must lie outside of"),
+        "make the virtual environment elsewhere, as below /opt or /var/lib, or set RUNNER_PYTHON to another "
+        "interpreter, as /usr/bin/python3.",
+    ),
+    Fix(
+        (STARTING,),
         _always,
         "set RUNNER_PYTHON to the path of a Python of 3.11 or newer that the runner may start.",
     ),

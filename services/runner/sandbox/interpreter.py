@@ -83,7 +83,10 @@ async def _ask(path: str, preload: tuple[str, ...]) -> tuple[str, list[int], lis
     text = said.decode(errors="replace").strip()
     if process.returncode:
         raise ValueError(text[-COMPLAINT_LENGTH:] or f"it ended with code {process.returncode}")
-    kind, version, folders, problem = json.loads(text.rpartition("\n")[2])
+    try:
+        kind, version, folders, problem = json.loads(text.rpartition("\n")[2])
+    except ValueError:
+        raise ValueError(f"it ended with code 0 and said {text[-COMPLAINT_LENGTH:]!r}") from None
     return kind, version, folders, problem
 
 

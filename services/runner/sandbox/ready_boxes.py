@@ -121,7 +121,7 @@ class ReadyBoxes:
         try:
             meter = self._meters.make()
         except OSError as error:
-            raise ZygoteGoneError(f"a cgroup for the box: {error.strerror}") from error
+            raise ZygoteGoneError(f"its cgroups: {error.strerror}: {error.filename}") from error
         try:
             box = await next(self._turns).make(plan, meter.entries)
         except BaseException:
