@@ -18,6 +18,7 @@ from services.runner.sandbox.sandbox import open_sandbox
 from services.runner.sandbox.sealed import SealedFile
 from services.runner.sandbox.zygote_process import start_zygote
 from taskandgo.words import Stream
+from tests.sandbox.attacks.attacked import descendants
 from tests.sandbox.boxes import LEVELS, LIMITS, MIB, NOBODY, Runs, interpreter, job, plan
 
 FOREVER = "import time; print(1, flush=True); time.sleep(60)"
@@ -214,6 +215,20 @@ async def test_a_zygote_that_is_outlived_by_who_holds_its_channel_takes_nobodys_
         await zygote.end()
     finally:
         os.kill(int(str(refused.value)), signal.SIGKILL)
+
+
+async def test_no_zygote_is_left_when_another_does_not_start(tmp_path: Path) -> None:
+    before = descendants()
+    second_fails = tmp_path / "python"
+    second_fails.write_text(
+        f"#!/bin/sh\nmkdir {tmp_path}/1 2>&- || {{ mkdir {tmp_path}/2 2>&- && exit 3; sleep 0.5; }}\n"
+        f'exec {interpreter()} "$@"\n'
+    )
+    second_fails.chmod(0o755)
+    with pytest.raises(SandboxUnavailableError, match="the zygote ended with code 3"):
+        async with open_sandbox(replace(plan(name="halves", slots=9), interpreter=str(second_fails))):
+            pytest.fail("it opened")
+    assert descendants() - before == set()
 
 
 async def test_an_interpreter_that_is_none_is_refused() -> None:

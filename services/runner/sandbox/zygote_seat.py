@@ -36,7 +36,8 @@ class ZygoteSeat:
 
     async def open(self) -> str:
         """Seat the first one; the steps it took. SandboxUnavailableError if it cannot be."""
-        self._zygote = await start_zygote(self._interpreter, self._plan)
+        async with self._changing:
+            self._zygote = await start_zygote(self._interpreter, self._plan)
         return await self._zygote.ready
 
     async def make(self, plan: BoxPlan, entries: tuple[int, ...]) -> LivingBox:
@@ -76,8 +77,9 @@ class ZygoteSeat:
         if self._successor:
             self._successor.cancel()
             await asyncio.gather(self._successor, return_exceptions=True)
-        if self._zygote:
-            self._leaving.add(self._zygote)
+        async with self._changing:  # one that is starting would be left over
+            if self._zygote:
+                self._leaving.add(self._zygote)
         await asyncio.gather(*(zygote.end() for zygote in self._leaving))
 
     async def _living(self) -> ZygoteProcess:
