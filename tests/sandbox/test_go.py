@@ -186,10 +186,12 @@ func main() {
 class TestBombs:
     async def test_a_compiler_out_of_time_is_ended(self, runner: Running) -> None:
         result = await runner.result(slow_to_compile(), "go")
-        assert (result.outcome, result.reason) == (
-            Outcome.COMPILE_FAILED,
+        assert result.outcome is Outcome.COMPILE_FAILED
+        # One setting limits both; a compiler that has more than one processor is first at the second.
+        assert result.reason in {
             "the compiler was ended: it ran longer than its timeout of 5 s",
-        )
+            "the compiler was ended: it used more CPU time than its limit of 5 s",
+        }
 
     async def test_a_compiler_out_of_memory_is_ended(self, runner: Running) -> None:
         doubling = "".join(f"func f{n}[T any](t T) {{ f{n + 1}(P[T, T]{{t, t}}) }}\n" for n in range(23))
