@@ -60,6 +60,10 @@ bench: setup ## Measure the stack side by side with Celery and Dramatiq
 
 .PHONY: bench-split
 bench-split: setup ## Measure split tasks: uneven ones, many chunks beside others, two slots against one
-	@tools/install-sandbox
 	@tools/install-servers
 	@$(PY) -m bench.split
+
+.PHONY: bench-sandbox
+bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
+	@tools/install-bubblewrap
+	@$(PY) -m bench.sandbox
