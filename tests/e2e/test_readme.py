@@ -16,6 +16,7 @@ PART = re.search(r"^## Split, retry, delay$(.*?)^## ", (ROOT / "README.md").read
 #: What each block of commands prints, besides ids and tables.
 PRINTED = [
     ("325\n950\n1575\n2200\n", "5050\n", "0 500\n500 1000\n"),
+    ("12500002500000\n", '"sha256"', "12500002500000\n"),
     ("1 failed\n", "failed", "Task flaky runs again: 3 chunks of it did not succeed\n", "1 succeeded\n"),
     ("2 succeeded\n",),
     ('"task_id": "ranges"', '"chunk_index": 1'),
