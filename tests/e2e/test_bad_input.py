@@ -101,10 +101,10 @@ def test_a_state_that_there_is_not_is_refused(client: api_grpc.SchedulerStub) ->
     assert fields(caught.value) == ["states"]
 
 
-def test_what_is_not_honoured_yet_is_refused(client: api_grpc.SchedulerStub) -> None:
+def test_a_limit_out_of_range_is_refused_by_its_field(client: api_grpc.SchedulerStub) -> None:
     error = refused(client, api.Task(data=GOOD, limits=api.Limits(disk_bytes=1)))
 
-    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "task.limits.disk_bytes" in error.details()
 
 

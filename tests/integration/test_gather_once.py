@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -188,10 +188,11 @@ class World:
         own = load(DispatcherSettings, broker_url="memory://", store_url="sqlite:///none", dispatcher_max_lost=2)
         return Dispatcher(own, self.broker, self.stores[who], self.clock, self.seen)
 
-    async def handle(self, letter: Letter, who: int, fuse: int | None) -> None:
+    async def handle(self, letter: Letter, who: int, fuse: int | None, *, redelivered: bool = False) -> None:
         """A dispatcher handles a message; if it dies, the broker delivers the message again."""
         letter_answer: Disposition = Requeue()
-        if await self.live(who, fuse, self.dispatchers[who].handlers[letter.delivery.queue](letter.delivery)):
+        delivery = replace(letter.delivery, redelivered=redelivered or letter.delivery.redelivered)
+        if await self.live(who, fuse, self.dispatchers[who].handlers[delivery.queue](delivery)):
             letter_answer = Ack()
         if not letter.answer.done():
             letter.answer.set_result(letter_answer)
@@ -321,7 +322,14 @@ class GatherOnce(RuleBasedStateMachine):
         letters = [_pick(self.world.mail, which) for which in (first, second)]
 
         async def race() -> None:
-            await asyncio.gather(*(self.world.handle(letters[who], who, fuses[who]) for who in (0, 1)))
+            # The broker gives one message to a second dispatcher only when the first has lost its connection: then it
+            # is marked as redelivered, and what the first still answers is not heard.
+            if letters[0] is letters[1]:
+                cut_off = self.world.dispatchers[0].handlers[letters[0].delivery.queue](letters[0].delivery)
+                late = self.world.live(0, fuses[0], cut_off)
+                await asyncio.gather(late, self.world.handle(letters[1], 1, fuses[1], redelivered=True))
+            else:
+                await asyncio.gather(*(self.world.handle(letters[who], who, fuses[who]) for who in (0, 1)))
 
         self.world.run(race())
 
