@@ -19,7 +19,8 @@ async def test_endless_output_is_ended(stream: str, box: Attacked) -> None:
     )
     assert (end.ended_by, end.exit_code) == (EndedBy.OUTPUT_LIMIT, None)
     assert len(getattr(end, stream).data) == KEEP
-    assert 4 * MIB < getattr(end, stream).total_bytes < 8 * MIB
+    # A program writes a megabyte in the millisecond that its death may take.
+    assert 4 * MIB < getattr(end, stream).total_bytes < 64 * MIB
 
 
 async def test_one_long_line_is_cut(box: Attacked) -> None:
@@ -29,10 +30,10 @@ async def test_one_long_line_is_cut(box: Attacked) -> None:
 
 
 async def test_both_streams_count_together(box: Attacked) -> None:
-    code = "import os\nwhile True: os.write(1, b'x' * 1000); os.write(2, b'y' * 1000)"
+    code = "import os, time\nfor n in 1, 2: os.write(n, b'x' * 600_000)\ntime.sleep(60)"
     end = await box.end(code, keep=KEEP, output_bytes=MIB)
     assert end.ended_by is EndedBy.OUTPUT_LIMIT
-    assert MIB < end.stdout.total_bytes + end.stderr.total_bytes < 4 * MIB
+    assert MIB < end.stdout.total_bytes + end.stderr.total_bytes <= 1_200_000
 
 
 ODD = b"\x00\xff\xfe\x80\r\n\x1b]0;title\x07\x1b[2J\xed\xa0\x80"
