@@ -13,7 +13,7 @@ from services.runner.sandbox.cgroups.box_cgroup import BoxCgroup
 from services.runner.sandbox.cgroups.find_cgroups import find_cgroups
 from services.runner.sandbox.cgroups.runner_cgroups import NoCgroups
 from services.runner.sandbox.living_box import LivingBox
-from services.runner.sandbox.process_tree import ProcessTree
+from services.runner.sandbox.process_tree import ProcessTree, why_unwatchable
 from services.runner.sandbox.watch_usage import Limit, Usage, UsageLimits, UsageWatch, Watched
 
 log = structlog.get_logger()
@@ -45,7 +45,11 @@ class Meters:
     def described(self) -> str:
         """How boxes are metered here, for a person."""
         if isinstance(self._cgroups, NoCgroups):
-            return f"no cgroups ({self._cgroups.reason}): memory and CPU time are looked at now and then"
+            blind = why_unwatchable()
+            looked = (
+                f"nor can processes be followed: {blind}" if blind else "memory and CPU time are looked at now and then"
+            )
+            return f"no cgroups ({self._cgroups.reason}): {looked}"
         return f"cgroups of version {self._cgroups.version}: {', '.join(sorted(self._cgroups.controllers))}"
 
     def make(self) -> "Meter":

@@ -144,9 +144,5 @@ class ReadyBoxes:
 async def _end(box: LivingBox, meter: Meter) -> None:
     box.kill()
     await box.dead
-    _let_go(box, meter)
-
-
-def _let_go(box: LivingBox, meter: Meter) -> None:
     meter.close()
     box.close()

@@ -71,10 +71,5 @@ class Restricted:
         die_with_parent()
 
     def _confine(self, work: str) -> None:
-        with landlock.Ruleset() as rules:
-            for path in (*self._readable, work):
-                rules.allow(path, landlock.READ)
-            for path in DEVICES:
-                rules.allow(path, landlock.READ_WRITE)
-            rules.restrict_self()
+        landlock.restrict(read=(*self._readable, work), write=DEVICES, execute=False)
         self._filter.load(os.getpid())
