@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.runner.sandbox.sandbox import open_sandbox
-from tests.sandbox.attacks.attacked import Attacked
+from tests.sandbox.attacks.attacked import Attacked, children_of
 from tests.sandbox.boxes import LEVELS, plan
 
 CANARY_VARIABLE = "CANARY_TOKEN"
@@ -43,8 +43,13 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 async def sandboxes(canary: str, folder: Path) -> AsyncIterator[dict[str, Attacked]]:
     """A sandbox of two slots at each level."""
+    # A server of other tests starts and ends processes of its own when it pleases.
+    neighbours = children_of(os.getpid())
     opened = {level: open_sandbox(plan(level, name=f"attacks-{level}")) for level in LEVELS}
-    attacked = {level: await Attacked.begin(await each.__aenter__(), canary, folder) for level, each in opened.items()}
+    attacked = {
+        level: await Attacked.begin(await each.__aenter__(), canary, folder, neighbours)
+        for level, each in opened.items()
+    }
     yield attacked
     for each in opened.values():
         await each.__aexit__(None, None, None)
