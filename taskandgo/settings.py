@@ -91,7 +91,7 @@ class BrokerSettings(Settings):
         "auto", description="type of the durable queues; auto: quorum from RabbitMQ 4.3 on, else classic"
     )
     broker_heartbeat_seconds: int = Field(
-        15, ge=2, le=600, description="seconds between two heartbeats; a connection silent for three is given up"
+        15, ge=3, le=600, description="seconds after which a connection that is silent is given up, by both ends"
     )
     broker_publish_timeout_seconds: float = Field(
         10.0, gt=0, le=600, description="seconds that a publish waits for its confirm"
