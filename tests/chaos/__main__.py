@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
+
+import structlog
 
 from tests.chaos.campaign import Plan, run_campaign
 from tests.chaos.faults import FAULTS
@@ -21,6 +24,9 @@ def main() -> None:
     faults = tuple(asked.faults.split(","))
     if unknown := set(faults) - FAULTS.keys():
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+    # What the listener's connection goes through is no news here.
+    logging.disable()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     print(f"seed {asked.seed}")
     verdict = asyncio.run(run_campaign(Plan(asked.seed, asked.minutes * 60, asked.tasks, faults, asked.keep)))
     verdict.show()

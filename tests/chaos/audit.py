@@ -18,7 +18,7 @@ CREATE TABLE audit (
 );
 CREATE FUNCTION audit_task() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO audit (task_id, was, now, content)
-    VALUES (new.task_id, old.state, new.state, concat_ws('|', new.outcome, new.finished_at, new.chunks_succeeded));
+    VALUES (new.task_id, old.state, new.state, concat_ws('|', new.outcome, new.finished_at));
     RETURN NULL;
 END $$;
 CREATE FUNCTION audit_chunk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -28,7 +28,8 @@ CREATE FUNCTION audit_chunk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER audit AFTER UPDATE ON task FOR EACH ROW
-    WHEN (old.state NOT IN ('queued', 'running') AND old IS DISTINCT FROM new
+    WHEN (old.state NOT IN ('queued', 'running')
+          AND (old.state, old.outcome, old.finished_at) IS DISTINCT FROM (new.state, new.outcome, new.finished_at)
           OR new.state NOT IN ('queued', 'running')) EXECUTE FUNCTION audit_task();
 CREATE TRIGGER audit AFTER UPDATE ON chunk FOR EACH ROW
     WHEN (old.state = 'finished' OR new.state = 'finished') EXECUTE FUNCTION audit_chunk();

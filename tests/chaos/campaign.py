@@ -22,7 +22,6 @@ from tests.chaos.world import World, make_world
 PAUSE_SECONDS = (1.0, 5.0)
 #: How long everything may take to end once the last fault is over; the slowest is a chunk started again and again.
 QUIET_SECONDS = 150.0
-OPEN = "SELECT task_id FROM task WHERE state IN ('queued', 'running') ORDER BY task_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ async def _quiet(world: World) -> None:
     try:
         async with asyncio.timeout(QUIET_SECONDS):
             await world.client.settle()
-            while await world.sql(OPEN):
+            while await world.open_tasks():
                 await asyncio.sleep(0.5)
     except TimeoutError:
         print("it does not become quiet")

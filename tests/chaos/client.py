@@ -40,7 +40,6 @@ class Client:
     #: How calls ended, and the longest any of them took.
     answers: Counter[str] = field(default_factory=Counter)
     longest_seconds: float = 0.0
-    submitting: bool = True
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _stubs: list[api_grpc.SchedulerStub] = field(default_factory=list)
     _following: set[asyncio.Task[None]] = field(default_factory=set)
@@ -65,10 +64,16 @@ class Client:
         end, number = time.monotonic() + seconds, 0
         while time.monotonic() < end:
             mixed = mixed_task(number, seed)
-            self.submitted[mixed.task.task_id] = mixed
-            self._follow(self._see_through(mixed))
+            self.follow(mixed)
             number += 1
             await asyncio.sleep(1 / per_second)
+
+    def follow(self, mixed: MixedTask) -> None:
+        """Submit a task in the background, and do with it what is asked for."""
+        self.submitted[mixed.task.task_id] = mixed
+        task = asyncio.get_running_loop().create_task(self._see_through(mixed))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
 
     async def settle(self) -> None:
         """Return when every task was answered, and cancelled or retried where that is asked for."""
@@ -106,11 +111,6 @@ class Client:
     def _note(self, code: str, began: float) -> None:
         self.answers[code] += 1
         self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
-
-    def _follow(self, doing: Any) -> None:
-        task = asyncio.get_running_loop().create_task(doing)
-        self._following.add(task)
-        task.add_done_callback(self._following.discard)
 
     async def _see_through(self, mixed: MixedTask) -> None:
         await self.submit(mixed)

@@ -19,7 +19,7 @@ LARGE_BYTES = 400_000
 
 @dataclass(frozen=True, slots=True)
 class MixedTask:
-    """A task, the state it must end in, what it must have written (None: that tells nothing), and what a client does."""
+    """A task, the state it must end in, what it must have written (None: no matter), and what a client does."""
 
     kind: str
     task: api.Task

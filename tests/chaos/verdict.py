@@ -79,9 +79,7 @@ class Verdict:
     def _stall(self, fault: Injected) -> float:
         """The longest time without any task ending, of those that overlap with the fault."""
         instants = sorted(self.ended_at)
-        pairs = [
-            (a, b) for a, b in pairwise(instants) if b > fault.began_at and a < fault.over_at
-        ]
+        pairs = [(a, b) for a, b in pairwise(instants) if b > fault.began_at and a < fault.over_at]
         return max(((b - a).total_seconds() for a, b in pairs), default=0.0)
 
 

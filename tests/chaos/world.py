@@ -23,6 +23,7 @@ ENV = {
     "RUNNER_HEARTBEAT_SECONDS": "1",
     "RUNNER_BLOB_PATIENCE_SECONDS": "120",
 }
+OPEN = "SELECT task_id FROM task WHERE state IN ('queued', 'running')"
 SEVERAL = {"ingest": 2, "dispatcher": 2, "runner": 2, "monitor": 1}
 
 
@@ -48,6 +49,10 @@ class World:
             return list(await connection.fetch(statement, *values))
         finally:
             await connection.close()
+
+    async def open_tasks(self) -> list[str]:
+        """The tasks that have not ended."""
+        return [row["task_id"] for row in await self.sql(OPEN)]
 
 
 @asynccontextmanager
