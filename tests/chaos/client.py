@@ -95,18 +95,24 @@ class Client:
     async def call(self, call: Call) -> Any:
         """The answer of the first ingest that gives one, however long that takes; a refusal is raised."""
         while True:
-            self._turn += 1
-            began = time.monotonic()
             try:
-                answer = await call(self._stubs[self._turn % len(self._stubs)])
+                return await self.once(call)
             except grpc.aio.AioRpcError as error:
-                self._note(error.code().name, began)
                 if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
-            else:
-                self._note("OK", began)
-                return answer
+
+    async def once(self, call: Call) -> Any:
+        """What one ingest answers; each is asked in turn."""
+        self._turn += 1
+        began = time.monotonic()
+        try:
+            answer = await call(self._stubs[self._turn % len(self._stubs)])
+        except grpc.aio.AioRpcError as error:
+            self._note(error.code().name, began)
+            raise
+        self._note("OK", began)
+        return answer
 
     def _note(self, code: str, began: float) -> None:
         self.answers[code] += 1
