@@ -16,6 +16,7 @@ from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.progress import Progress
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.messages import ChunkCancelled, ChunkFinished
 from taskandgo.store.records import Ending, Recorded
 from taskandgo.store.store import Store
@@ -46,9 +47,11 @@ class OnChunkFinished:
             return Ack()
         ending = Ending(message=message, at=self.clock.now(), redelivered=delivery.redelivered)
         recorded = await self.store.record_ending(ending, self.progress.advance)
+        crash_point(CrashPoint.ENDING_RECORDED, message.task_id)
         self._count(message, recorded)
         _log(message, recorded)
         await self.emit(message.task_id, recorded.emit)
+        crash_point(CrashPoint.ENDING_EMITTED, message.task_id)
         for attempt in recorded.cancel:
             await self.broker.publish(
                 ChunkCancelled(task_id=message.task_id, chunk_index=message.chunk_index, attempt=attempt)
@@ -58,6 +61,7 @@ class OnChunkFinished:
         # A redelivery repeats the announcement: the dispatcher before may have died just ahead of it.
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
             await announce_task(self.broker, recorded.finished)
+            crash_point(CrashPoint.TASK_FINISHED_PUBLISHED, message.task_id)
         return Ack()
 
     async def _still_runs(self, message: ChunkFinished) -> bool:

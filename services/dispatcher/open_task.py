@@ -9,6 +9,7 @@ from services.dispatcher.pools import Pools
 from services.dispatcher.progress import Progress
 from services.dispatcher.strategies import batch, split
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.store.chunks import Opening
 from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
@@ -35,5 +36,7 @@ class OpenTask:
         chunks = await self.store.open_chunks(
             Opening(task.task_id, count, self.progress.refill, self.clock.now(), again)
         )
+        crash_point(CrashPoint.TASK_OPENED, task.task_id)
         await self.emit(task.task_id, chunks, task)
+        crash_point(CrashPoint.CHUNKS_EMITTED, task.task_id)
         log.debug("task.opened", task_id=task.task_id, chunks=count, emitted=len(chunks))

@@ -17,6 +17,7 @@ from services.runner.running_chunks import Key, RunningChunks
 from services.runner.stream_output import StreamOutput
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.errors import BrokerAwayError, UnroutableError
 from taskandgo.messages import ChunkFinished, ChunkReady, ChunkStarted
 from taskandgo.task import AttemptResult
@@ -72,12 +73,16 @@ class OnChunkReady:
         running, streaming = self.running.begin(key), StreamOutput(self.broker, message)
         started_at = self.clock.now()
         try:
+            crash_point(CrashPoint.CHUNK_TAKEN, message.task_id)
             await self.broker.publish(self._started(message, started_at))
+            crash_point(CrashPoint.CHUNK_STARTED_PUBLISHED, message.task_id)
             result = await self.execute(message, running, streaming)
             await streaming.close()
+            crash_point(CrashPoint.CHUNK_EXECUTED, message.task_id)
             if running.handed_back and result.outcome is Outcome.CANCELLED:
                 result = HANDED_BACK
             await self._finish(message, started_at, result)
+            crash_point(CrashPoint.CHUNK_FINISHED_PUBLISHED, message.task_id)
             running.published = True
         finally:
             self.running.end(key)

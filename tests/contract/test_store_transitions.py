@@ -162,6 +162,15 @@ async def test_cancelling_an_unknown_task_says_none_and_a_repeat_changes_nothing
     assert await store.open_chunks(opening(task_id, 1, RULES.refill)) == []
 
 
+async def test_many_are_cancelled_or_expire_at_once(store: Store) -> None:
+    cancelled = await asyncio.gather(*(opened(store) for _ in range(5)))
+    records = await asyncio.gather(*(store.cancel_task(task_id, NOW) for task_id in cancelled))
+    assert [record and record.state for record in records] == [TaskState.CANCELLED] * 5
+    late = await asyncio.gather(*(opened(store) for _ in range(5)))
+    expired = await asyncio.gather(*(store.expire_task(task_id, NOW) for task_id in late))
+    assert [one and one.task_id for one in expired] == list(late)
+
+
 async def test_lists_filter_by_label_and_page_without_gaps(store: Store) -> None:
     mark = uuid4().hex
     items = [submission(at=NOW + timedelta(seconds=n // 2), labels={"mark": mark, "n": str(n)}) for n in range(7)]
