@@ -35,6 +35,8 @@ PAGE = 500
 MOST_UNREAD, LOOK_SECONDS = 500, 2.0
 #: How long after the broker's return consumers and heartbeats may take to be back too.
 RETURN_SECONDS = 3.0
+#: How long an attempt that nobody has is remembered, should it not be seen again since it has ended.
+REMEMBERED = timedelta(hours=1)
 NOT_REPEATED = Delivery(body=b"", routing_key="", redelivered=False)
 
 log = structlog.get_logger()
@@ -105,6 +107,7 @@ class ReconcileTasks:
         for priority in sorted(Priority, reverse=True):
             revived += await self._sweep_priority(priority, sight, begun)
         self._served = begun
+        self._missing = {key: since for key, since in self._missing.items() if sight.at - since < REMEMBERED}
         return revived
 
     async def _look(self, grace: timedelta) -> Sight | None:
@@ -128,7 +131,7 @@ class ReconcileTasks:
             found = await self._revive(page, sight)
             revived += found
             self._places[priority] = _end(page) if len(page) == PAGE else None
-            if not found and sight.waiting.get(page[-1].pool) and not _begun(page[-1]):
+            if page and not found and sight.waiting.get(page[-1].pool) and not _begun(page[-1]):
                 # From here on everything waits for its turn: what can be stranded is in front.
                 self._places[priority] = None
             if not found or len(page) < PAGE or self._stopped.is_set():
@@ -144,7 +147,8 @@ class ReconcileTasks:
         counted["attempts"] = await self._replace(dead)
         for kind, count in counted.items():
             self.metrics.revived.labels(kind).inc(count)
-        log.warning("reconcile.revived", **counted)
+        if counted.total():
+            log.warning("reconcile.revived", **counted)
         return counted.total()
 
     def _gone(self, task: OpenTask, chunk: InFlight, sight: Sight) -> bool:
