@@ -109,6 +109,8 @@ class TaskSpec(Value, frozen=True):
     deadline: datetime | None = None
     stdin_blob: BlobRef | None = None
     watcher: str = NOBODY
+    #: Where it belongs in the trace of whoever submitted it, as W3C's headers say it; empty if it is not traced.
+    trace: dict[str, str] = {}
 
     @property
     def blob(self) -> BlobRef | None:

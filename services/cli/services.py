@@ -17,7 +17,7 @@ def ingest() -> None:
     from services.ingest.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "ingest")
 
 
 def dispatcher() -> None:
@@ -25,7 +25,7 @@ def dispatcher() -> None:
     from services.dispatcher.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "dispatcher")
 
 
 def runner() -> None:
@@ -33,7 +33,7 @@ def runner() -> None:
     from services.runner.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "runner")
 
 
 def monitor() -> None:
@@ -41,7 +41,7 @@ def monitor() -> None:
     from services.monitor.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "monitor")
 
 
 def migrate(*, store: StoreUrl = DEFAULT_STORE) -> None:
@@ -49,5 +49,5 @@ def migrate(*, store: StoreUrl = DEFAULT_STORE) -> None:
     from taskandgo.lifecycle import run
     from taskandgo.store.migrate import migrate
 
-    run(migrate(store))
+    run(migrate(store), "migrate")
     typer.echo("The store is up to date.")
