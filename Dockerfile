@@ -45,8 +45,8 @@ COPY --from=product /opt/taskandgo /opt/taskandgo
 RUN --mount=type=bind,from=product,source=/wheels,target=/wheels \
     pip --python /opt/taskandgo/bin/python install --quiet --no-deps --no-index --no-compile --no-cache-dir \
       --disable-pip-version-check --root-user-action=ignore /wheels/*.whl \
- && cd /opt/taskandgo/lib/python3.*/site-packages \
- && python -m compileall -q --invalidation-mode unchecked-hash services taskandgo
+ && python -m compileall -q --invalidation-mode unchecked-hash \
+      /opt/taskandgo/lib/python3.*/site-packages/services /opt/taskandgo/lib/python3.*/site-packages/taskandgo
 COPY --chmod=755 deploy/docker/is-ready /usr/local/bin/is-ready
 # A container's loopback is of no use to others. A container as it comes can give `restricted` and nothing more.
 ENV PATH=/opt/taskandgo/bin:$PATH \
