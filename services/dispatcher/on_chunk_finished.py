@@ -20,6 +20,7 @@ from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.messages import ChunkCancelled, ChunkFinished
 from taskandgo.store.records import Ending, Recorded
 from taskandgo.store.store import Store
+from taskandgo.telemetry.tracing import step
 from taskandgo.words import Outcome
 
 log = structlog.get_logger()
@@ -46,7 +47,8 @@ class OnChunkFinished:
             self.metrics.attempts_kept.inc()
             return Ack()
         ending = Ending(message=message, at=self.clock.now(), redelivered=delivery.redelivered)
-        recorded = await self.store.record_ending(ending, self.progress.advance)
+        with step("record result"):
+            recorded = await self.store.record_ending(ending, self.progress.advance)
         crash_point(CrashPoint.ENDING_RECORDED, message.task_id)
         self._count(message, recorded)
         _log(message, recorded)
@@ -60,7 +62,7 @@ class OnChunkFinished:
             self.timers.expect(recorded.due_at)
         # A redelivery repeats the announcement: the dispatcher before may have died just ahead of it.
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
-            await announce_task(self.broker, recorded.finished)
+            await announce_task(self.broker, recorded.finished, message.watcher)
             crash_point(CrashPoint.TASK_FINISHED_PUBLISHED, message.task_id)
         return Ack()
 
@@ -70,7 +72,8 @@ class OnChunkFinished:
             return False
         key = message.task_id, message.chunk_index, message.attempt
         # What had not begun is nobody's work that could be thrown away.
-        return await self.store.is_running(*key) and await self.claims.confirms(key, self.return_seconds)
+        begun = self.claims.has(key) or await self.store.is_running(*key)
+        return begun and await self.claims.confirms(key, self.return_seconds)
 
     def _count(self, message: ChunkFinished, recorded: Recorded) -> None:
         if not recorded.kept:

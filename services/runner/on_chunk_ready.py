@@ -96,6 +96,7 @@ class OnChunkReady:
             started_at=started_at,
             priority=message.priority,
             language=message.language,
+            watcher=message.watcher,
         )
 
     async def _finish(self, message: ChunkReady, started_at: datetime | None, result: AttemptResult) -> None:
@@ -109,6 +110,7 @@ class OnChunkReady:
             result=result,
             language=message.language,
             alive=result is HANDED_BACK,
+            watcher=message.watcher,
         )
         with self.metrics.unpublished.track_inprogress():
             await self._publish_whatever_it_takes(finished)
