@@ -110,6 +110,12 @@ class StoreSettings(Settings):
         pattern=r"^(postgresql|sqlite)://",
         description="address of PostgreSQL, or sqlite:///FILE",
     )
+    store_timeout_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        description="seconds that PostgreSQL may take over one statement or connect before it counts as away",
+    )
 
 
 class BlobSettings(Settings):
