@@ -67,9 +67,9 @@ async def dispatcher(url: str, store: Store, **asked: Any) -> AsyncIterator[Brok
 
 
 @asynccontextmanager
-async def runner(url: str, name: str, slots: int = 2) -> AsyncIterator[Broker]:
+async def runner(url: str, name: str, slots: int = 2, drain_seconds: float = 30.0) -> AsyncIterator[Broker]:
     own = {"runner_http_listen": "", "runner_slots": slots, "runner_name": name, "runner_heartbeat_seconds": 0.5}
-    settings = load(RunnerSettings, broker_url=url, **own)
+    settings = load(RunnerSettings, broker_url=url, runner_drain_seconds=drain_seconds, **own)
     async with open_broker(settings) as broker, serve_runner(settings, broker):
         yield broker
 
