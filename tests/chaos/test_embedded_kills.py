@@ -15,9 +15,9 @@ import pytest
 
 from taskandgo.api import scheduler_pb2 as api
 from tests.chaos.client import Client
+from tests.chaos.fleet import ROOT
 from tests.chaos.mixed_tasks import MixedTask, mixed_task, short_python
 from tests.chaos.verdict import breaches_of
-from tests.chaos.fleet import ROOT
 from tests.e2e.stack import free_port
 
 SEED = 5

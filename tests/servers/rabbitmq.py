@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +61,27 @@ def private_node(programs: Path | None = None) -> Iterator["PrivateNode"]:
             yield node
         finally:
             node.remove()
+
+
+@contextmanager
+def private_cluster_of_nodes(count: int, programs: Path) -> Iterator[list["PrivateNode"]]:
+    """So many nodes that are one broker."""
+    with ExitStack() as stack:
+        nodes: list[PrivateNode] = []
+        cookie, epmd_port = uuid4().hex.upper(), free_port()
+        for _ in range(count):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rabbitmq-", dir="/tmp")))
+            (folder / ".erlang.cookie").write_text(cookie)
+            (folder / ".erlang.cookie").chmod(0o400)
+            name = f"test-{uuid4().hex[:8]}@localhost"
+            nodes.append(PrivateNode(folder, name, free_port(), free_port(), epmd_port, programs))
+            stack.callback(nodes[-1].remove)
+            nodes[-1].start()
+        for node in nodes[1:]:
+            node.control("stop_app")
+            node.control("join_cluster", nodes[0].name)
+            node.control("start_app")
+        yield nodes
 
 
 def node_programs() -> Path:
