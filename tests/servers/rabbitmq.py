@@ -27,6 +27,10 @@ IMAGE = "rabbitmq:4.3-management"
 NODES: dict[str, "Controlled"] = {}
 
 
+class NodeError(Exception):
+    """A node did not do what it was told."""
+
+
 class Controlled(Protocol):
     """A broker that takes rabbitmqctl commands."""
 
@@ -180,7 +184,7 @@ class PrivateNode:
         )
         if done.returncode:
             output = (self.folder / "output").read_text(errors="replace")
-            pytest.fail(f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}\n{output}", pytrace=False)
+            raise NodeError(f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}\n{output}")
         return done.stdout
 
     def stop(self) -> None:
