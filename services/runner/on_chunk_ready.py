@@ -24,6 +24,7 @@ from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome
 
 LONGEST_PAUSE_SECONDS = 5.0
+HANDED_BACK = AttemptResult(outcome=Outcome.LOST, reason="its runner was told to stop, and handed it back")
 
 log = structlog.get_logger()
 
@@ -43,6 +44,10 @@ class OnChunkReady:
     async def __call__(self, message: ChunkReady, delivery: Delivery) -> Disposition:
         """Run it, unless it is known to run, or to have died, already."""
         key = (message.task_id, message.chunk_index, message.attempt)
+        with self.running.taken(key):
+            return await self._handle(message, delivery, key)
+
+    async def _handle(self, message: ChunkReady, delivery: Delivery, key: Key) -> Disposition:
         if here := self.running.get(key):
             # Redelivered after a lost connection, while the run goes on: this delivery takes the old one's place.
             await here.ended.wait()
@@ -74,6 +79,8 @@ class OnChunkReady:
             result = await self.execute(message, running, streaming)
             await streaming.close()
             crash_point(CrashPoint.CHUNK_EXECUTED, message.task_id)
+            if running.handed_back and result.outcome is Outcome.CANCELLED:
+                result = HANDED_BACK
             await self._finish(message, started_at, result)
             crash_point(CrashPoint.CHUNK_FINISHED_PUBLISHED, message.task_id)
             running.published = True
@@ -89,6 +96,7 @@ class OnChunkReady:
             started_at=started_at,
             priority=message.priority,
             language=message.language,
+            watcher=message.watcher,
         )
 
     async def _finish(self, message: ChunkReady, started_at: datetime | None, result: AttemptResult) -> None:
@@ -101,6 +109,8 @@ class OnChunkReady:
             finished_at=self.clock.now(),
             result=result,
             language=message.language,
+            alive=result is HANDED_BACK,
+            watcher=message.watcher,
         )
         with self.metrics.unpublished.track_inprogress():
             await self._publish_whatever_it_takes(finished)
