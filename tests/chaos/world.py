@@ -20,7 +20,7 @@ from tests.servers.rabbitmq import PrivateNode, private_node
 
 #: Shorter than the defaults, so that a campaign of a minute sees them pass.
 ENV = {
-    "BROKER_HEARTBEAT_SECONDS": "4",
+    "BROKER_HEARTBEAT_SECONDS": "6",
     "BROKER_PUBLISH_TIMEOUT_SECONDS": "5",
     "RUNNER_HEARTBEAT_SECONDS": "1",
     "RUNNER_BLOB_PATIENCE_SECONDS": "120",

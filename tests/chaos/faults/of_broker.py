@@ -50,7 +50,7 @@ async def broker_connections_closed(world: World, _dice: random.Random) -> None:
 @fault
 async def broker_connection_cut(world: World, dice: random.Random) -> None:
     """One of them."""
-    connections = (await _control(world, "list_connections", "pid")).split()
+    _header, *connections = (await _control(world, "list_connections", "pid")).split()
     await _control(world, "close_connection", dice.choice(connections), "chaos")
 
 
