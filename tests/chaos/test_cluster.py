@@ -1,12 +1,10 @@
 """Three RabbitMQ nodes that are one broker: the node that leads the queues is killed, and nothing is lost.
 
-Queues are quorum queues here, as everywhere from RabbitMQ 4.3 on. Services reach the nodes as in an installation:
-through an address behind which is whichever node answers.
+It takes a RabbitMQ from 4.3 on, so `make test-newer-broker` runs it. Queues are quorum queues there. Services
+reach the nodes as in an installation: through an address behind which is whichever node answers.
 """
 
 import asyncio
-import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +14,12 @@ import pytest
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.store.migrate import migrate
 from tests.chaos.client import Client
-from tests.chaos.fleet import ROOT, running_fleet
+from tests.chaos.fleet import running_fleet
 from tests.chaos.mixed_tasks import mixed_task
 from tests.chaos.verdict import breaches_of
 from tests.chaos.world import ENV
 from tests.servers.postgres import fresh_database
-from tests.servers.rabbitmq import NEWER, PrivateNode, private_cluster_of_nodes
+from tests.servers.rabbitmq import PrivateNode, node_programs, private_cluster_of_nodes
 
 COUNTS = {"ingest": 1, "dispatcher": 2, "runner": 2}
 SEED = 11
@@ -32,13 +30,7 @@ FINISH_SECONDS = 90.0
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[list[PrivateNode]]:
     """A cluster of a RabbitMQ whose quorum queues know priorities."""
-    newer = os.environ.get(NEWER)
-    if not newer:
-        done = subprocess.run([ROOT / "tools" / "install-newer-rabbitmq"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.fail(f"no newer RabbitMQ: {done.stderr}", pytrace=False)
-        newer = done.stdout.strip()
-    with private_cluster_of_nodes(3, Path(newer) / "bin") as started:
+    with private_cluster_of_nodes(3, node_programs()) as started:
         yield started
 
 
