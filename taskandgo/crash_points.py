@@ -1,8 +1,8 @@
 """Where a process can be made to die for a test: between two effects, at a point that has a name.
 
-Promises: nothing happens, and next to nothing is spent, unless CRASH_AT names a point when the process starts. It
-says `point` or `point:task`; the process then dies as by SIGKILL when it comes by, or when it does so with a task
-whose id begins like that.
+Promises: nothing happens, and next to nothing is spent, unless CRASH_AT names points when the process starts: each as
+`point` or `point:task`, with commas between them. The process then dies as by SIGKILL when it comes by one, or when
+it does so with a task whose id begins like that.
 """
 
 import os
@@ -34,11 +34,15 @@ class CrashPoint(StrEnum):
     CHUNK_FINISHED_PUBLISHED = "chunk-finished-published"
 
 
-_point, _, _task = os.environ.get("CRASH_AT", "").partition(":")
-ARMED = CrashPoint(_point) if _point else None
+def _armed(wanted: str) -> dict[CrashPoint, str]:
+    pairs = (one.partition(":") for one in wanted.split(",") if one)
+    return {CrashPoint(point): task for point, _, task in pairs}
 
 
-def crash_point(point: CrashPoint, task_id: str = "") -> None:
+ARMED = _armed(os.environ.get("CRASH_AT", ""))
+
+
+def crash_point(point: CrashPoint, task_id: str) -> None:
     """Die here, if that is wanted."""
-    if point is ARMED and task_id.startswith(_task):
+    if ARMED and point in ARMED and task_id.startswith(ARMED[point]):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import grpc
 
 from taskandgo.api import scheduler_pb2 as api
+from taskandgo.broker.topology import DEAD_LETTER
 from taskandgo.crash_points import CrashPoint
 from tests.chaos.audit import Recordings, read_audit
 from tests.chaos.executions import executions, per_chunk
@@ -20,8 +21,8 @@ from tests.chaos.verdict import Injected, Verdict, breaches_of
 from tests.chaos.world import World, make_world
 
 PAUSE_SECONDS = (1.0, 5.0)
-#: How long everything may take to end once the last fault is over; the slowest is a chunk started again and again.
-QUIET_SECONDS = 150.0
+#: How long everything may take to end once the last fault is over; there may be a backlog.
+QUIET_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +88,42 @@ async def _judge(world: World, plan: Plan, injected: Sequence[Injected], quiet_s
     client = world.client
     recordings = await read_audit(world.postgres.url, client.retried)
     statuses = await asyncio.gather(*(_status(world, task_id) for task_id in client.accepted))
+    dead_letters = await _dead_letters(world)
     ran = executions((one.log for one in world.fleet.of("runner")), world.listener.heard)
     return Verdict(
         seed=plan.seed,
         submitted=len(client.submitted),
         statuses={name: found for name, found in zip(client.accepted, statuses, strict=True) if found},
-        breaches=[*breaches_of(client, dict(zip(client.accepted, statuses, strict=True))), *_twice(world, recordings)],
+        breaches=[
+            *breaches_of(client, dict(zip(client.accepted, statuses, strict=True))),
+            *_twice(world, recordings),
+            *_badly_dead_lettered(world, dead_letters),
+        ],
         injected=injected,
         ended_at=recordings.ended_at,
         executions=per_chunk(ran),
         answers=client.answers,
         longest_answer_seconds=client.longest_seconds,
         quiet_seconds=quiet_seconds,
+        dead_letters=dead_letters,
         exits={one.name: dict(one.exits) for one in world.fleet.members.values()},
     )
 
 
 def _twice(world: World, recordings: Recordings) -> list[tuple[str, str]]:
     return [("recorded twice", said) for said in [*recordings.twice, *world.listener.contradictions]]
+
+
+def _badly_dead_lettered(world: World, dead_letters: int) -> list[tuple[str, str]]:
+    """Every poison message is there, and no other; a broker that lost everything has lost those too."""
+    if dead_letters == world.poisoned or (world.emptied and dead_letters < world.poisoned):
+        return []
+    return [("dead letters", f"{dead_letters}, where {world.poisoned} messages were poison")]
+
+
+async def _dead_letters(world: World) -> int:
+    listed = await asyncio.to_thread(world.rabbitmq.control, "list_queues", "name", "messages")
+    return int(dict(line.split("\t") for line in listed.splitlines())[DEAD_LETTER.name])
 
 
 async def _status(world: World, task_id: str) -> api.TaskStatus | None:

@@ -24,6 +24,7 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.lb_policy_name", "round_robin"),
 ]
 Call = Callable[[api_grpc.SchedulerStub], Awaitable[Any]]
 

@@ -133,7 +133,7 @@ async def running_fleet(
     async with AsyncExitStack() as stack:
         for service, count in counts.items():
             for number in range(1, count + 1):
-                ways = [Proxy(_port(url)) for url in (broker_url, store_url)]
+                ways = [Proxy([_port(url)]) for url in (broker_url, store_url)]
                 for way in ways:
                     await stack.enter_async_context(way.running())
                 own = _environment(service, number, blob_ports) | {

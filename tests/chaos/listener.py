@@ -50,7 +50,7 @@ class Listener:
 @asynccontextmanager
 async def listening(broker_url: str) -> AsyncIterator[Listener]:
     """Listen while the context lasts."""
-    settings = BrokerSettings(broker_url=broker_url, broker_heartbeat_seconds=4)
+    settings = BrokerSettings(broker_url=broker_url, broker_heartbeat_seconds=6)
     async with open_broker(settings) as broker:
         heard = Listener(broker)
         queue = listener("chaos.listener", "chunk.started.#", "chunk.finished", "task.finished.#")

@@ -5,7 +5,7 @@ Promises: what it is told holds for the connections there are and those to come;
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,9 +14,9 @@ BLOCK = 64 * 1024
 
 @dataclass(eq=False)
 class Proxy:
-    """Listens at `port` and forwards to a port of the loopback."""
+    """Listens at `port` and forwards to the first port of the loopback that answers."""
 
-    target: int
+    targets: Sequence[int]
     port: int = 0
     delay_seconds: float = 0.0
     #: Half-open: connections stay, and take what is sent, and nothing comes through.
@@ -52,7 +52,7 @@ class Proxy:
         try:
             if self.refusing:
                 return
-            back, there = await asyncio.open_connection("127.0.0.1", self.target)
+            back, there = await self._connect()
             self._open.add(there)
             await asyncio.gather(self._pump(reader, there), self._pump(back, writer))
         except OSError:
@@ -61,6 +61,12 @@ class Proxy:
             for one in filter(None, (writer, there)):
                 self._open.discard(one)
                 one.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for target in self.targets:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection("127.0.0.1", target)
+        raise ConnectionRefusedError
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while block := await reader.read(BLOCK):

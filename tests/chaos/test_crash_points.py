@@ -5,8 +5,6 @@ All deaths come first and the looking after: some are only mended when a claim h
 
 import asyncio
 import random
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -68,13 +66,6 @@ async def mended() -> AsyncIterator[Mended]:
 def test_a_task_survives_a_death_at(mended: Mended, point: CrashPoint) -> None:
     assert point in mended.died
     assert [said for said in mended.breaches if point in said] == []
-
-
-def test_a_point_that_is_none_stops_the_start() -> None:
-    command = [sys.executable, "-c", "import taskandgo.crash_points"]
-    done = subprocess.run(command, env={"CRASH_AT": "nowhere"}, capture_output=True, text=True, check=False)
-    assert done.returncode
-    assert "'nowhere' is not a valid CrashPoint" in done.stderr
 
 
 async def _die_at_each(world: World, service: str, died: set[CrashPoint]) -> None:

@@ -12,6 +12,8 @@ from rich.table import Table
 from taskandgo.api import scheduler_pb2 as api
 from tests.chaos.client import Client
 
+#: What a service answers only when it has a fault of its own.
+FAULTY = ("UNKNOWN", "INTERNAL")
 LOST, TWICE, WRONG = "lost", "recorded twice", "wrong result"
 OPEN = (api.TASK_STATE_QUEUED, api.TASK_STATE_RUNNING)
 
@@ -39,6 +41,7 @@ class Verdict:
     answers: Mapping[str, int]
     longest_answer_seconds: float
     quiet_seconds: float
+    dead_letters: int
     exits: Mapping[str, Mapping[int, int]]
 
     @property
@@ -64,6 +67,7 @@ class Verdict:
         rows |= {f"chunks run {times} times": count for times, count in sorted(self.executions.items())}
         rows |= {f"calls answered {code}": count for code, count in sorted(self.answers.items())}
         rows |= {"longest call": f"{self.longest_answer_seconds:.1f} s", "quiet after": f"{self.quiet_seconds:.1f} s"}
+        rows |= {"dead letters": self.dead_letters}
         for name, value in rows.items():
             table.add_row(name, str(value))
         return table
@@ -87,6 +91,9 @@ def breaches_of(client: Client, statuses: Mapping[str, api.TaskStatus | None]) -
     """Every promise to a client that was broken, with its kind."""
     for task_id in client.submitted.keys() - client.accepted.keys():
         yield "unanswered", f"{task_id} was never answered"
+    for code in FAULTY:
+        if client.answers[code]:
+            yield "faulty answer", f"{client.answers[code]} calls were answered {code}"
     for task_id, status in statuses.items():
         if status is None or status.state in OPEN:
             yield LOST, f"{task_id} ({client.accepted[task_id].kind}) is {status and api.TaskState.Name(status.state)}"

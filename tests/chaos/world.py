@@ -1,5 +1,6 @@
 """Everything a campaign has: servers of its own, the fleet, a client at work and somebody who listens."""
 
+import random
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -13,12 +14,13 @@ from tests.chaos.audit import start_audit
 from tests.chaos.client import Client
 from tests.chaos.fleet import Fleet, running_fleet
 from tests.chaos.listener import Listener, listening
+from tests.chaos.mixed_tasks import mixed_task
 from tests.servers.postgres import PrivateCluster, private_cluster
 from tests.servers.rabbitmq import PrivateNode, private_node
 
 #: Shorter than the defaults, so that a campaign of a minute sees them pass.
 ENV = {
-    "BROKER_HEARTBEAT_SECONDS": "4",
+    "BROKER_HEARTBEAT_SECONDS": "6",
     "BROKER_PUBLISH_TIMEOUT_SECONDS": "5",
     "RUNNER_HEARTBEAT_SECONDS": "1",
     "RUNNER_BLOB_PATIENCE_SECONDS": "120",
@@ -49,6 +51,12 @@ class World:
             return list(await connection.fetch(statement, *values))
         finally:
             await connection.close()
+
+    def burst(self, count: int, dice: random.Random) -> None:
+        """Have the client submit so many tasks at once."""
+        for mixed in (mixed_task(number, dice.randrange(1_000_000)) for number in range(count)):
+            mixed.task.task_id = f"burst-{len(self.client.submitted)}"
+            self.client.follow(mixed)
 
     async def open_tasks(self) -> list[str]:
         """The tasks that have not ended."""

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,10 @@ NEWER = "NEWER_RABBITMQ"
 IMAGE = "rabbitmq:4.3-management"
 #: For the tests that stop and start a node: how to reach the one behind an address.
 NODES: dict[str, "Controlled"] = {}
+
+
+class NodeError(Exception):
+    """A node did not do what it was told."""
 
 
 class Controlled(Protocol):
@@ -61,6 +65,27 @@ def private_node(programs: Path | None = None) -> Iterator["PrivateNode"]:
             yield node
         finally:
             node.remove()
+
+
+@contextmanager
+def private_cluster_of_nodes(count: int, programs: Path) -> Iterator[list["PrivateNode"]]:
+    """So many nodes that are one broker."""
+    with ExitStack() as stack:
+        nodes: list[PrivateNode] = []
+        cookie, epmd_port = uuid4().hex.upper(), free_port()
+        for _ in range(count):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rabbitmq-", dir="/tmp")))
+            (folder / ".erlang.cookie").write_text(cookie)
+            (folder / ".erlang.cookie").chmod(0o400)
+            name = f"test-{uuid4().hex[:8]}@localhost"
+            nodes.append(PrivateNode(folder, name, free_port(), free_port(), epmd_port, programs))
+            stack.callback(nodes[-1].remove)
+            nodes[-1].start()
+        for node in nodes[1:]:
+            node.control("stop_app")
+            node.control("join_cluster", nodes[0].name)
+            node.control("start_app")
+        yield nodes
 
 
 def node_programs() -> Path:
@@ -159,7 +184,7 @@ class PrivateNode:
         )
         if done.returncode:
             output = (self.folder / "output").read_text(errors="replace")
-            pytest.fail(f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}\n{output}", pytrace=False)
+            raise NodeError(f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}\n{output}")
         return done.stdout
 
     def stop(self) -> None:

@@ -6,6 +6,9 @@ import random
 from tests.chaos.faults.fault import fault
 from tests.chaos.world import World
 
+#: So many tasks at once that most of them still wait a moment later.
+BURST = 60
+
 
 async def _control(world: World, *arguments: str) -> str:
     return await asyncio.to_thread(world.rabbitmq.control, *arguments)
@@ -28,8 +31,10 @@ async def broker_killed(world: World, dice: random.Random) -> None:
 
 
 @fault
-async def broker_emptied(world: World, _dice: random.Random) -> None:
+async def broker_emptied(world: World, dice: random.Random) -> None:
     """The broker comes back with nothing: no queue, no message."""
+    world.burst(BURST, dice)
+    await asyncio.sleep(dice.uniform(0, 4))
     world.emptied = True
     await asyncio.to_thread(world.rabbitmq.kill)
     world.rabbitmq.forget_everything()
@@ -45,7 +50,7 @@ async def broker_connections_closed(world: World, _dice: random.Random) -> None:
 @fault
 async def broker_connection_cut(world: World, dice: random.Random) -> None:
     """One of them."""
-    connections = (await _control(world, "list_connections", "pid")).split()
+    _header, *connections = (await _control(world, "list_connections", "pid")).split()
     await _control(world, "close_connection", dice.choice(connections), "chaos")
 
 

@@ -93,7 +93,7 @@ async def rolling_restart(world: World, dice: random.Random) -> None:
 async def crash_between_effects(world: World, dice: random.Random) -> None:
     """One process dies at a named step, whenever it comes by."""
     member = dice.choice(world.fleet.of("ingest", "dispatcher", "runner"))
-    await member.restart(CRASH_AT=dice.choice([*CrashPoint]))
+    await member.restart(CRASH_AT=",".join((dice.choice([*CrashPoint]), member.env["CRASH_AT"])))
     await asyncio.sleep(5)
 
 
