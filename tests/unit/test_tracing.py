@@ -5,14 +5,22 @@ import sys
 
 import pytest
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
 
 from taskandgo.broker.message_spans import NO_HEADERS, MessageSpans
 from taskandgo.errors import SettingsError
 from taskandgo.messages import TaskCancelled
+from taskandgo.telemetry import w3c
 from taskandgo.telemetry.chunk_traces import MOST_CHUNKS, announced, attempt_id, emission, emission_of, is_sampled
 from taskandgo.telemetry.export_spans import exporting
-from taskandgo.telemetry.recorder import Recorder
+from taskandgo.telemetry.rate_sampler import RateSampler
 from taskandgo.telemetry.tracing import NOTHING, asked_for, current_trace_id, emitting, step, trace_of_new_task, tracing
 
 ROOT = SpanContext(0xABC << 100, 7, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
@@ -100,14 +108,44 @@ def test_what_was_never_sampled_stays_so_to_its_end() -> None:
 
 
 def test_a_caller_cannot_have_us_carry_more_than_it_may() -> None:
-    with exporting("test") as recorder:
-        assert isinstance(recorder, Recorder)
-        parent = f"00-{ROOT.trace_id:032x}-{ROOT.span_id:016x}-01"
-        fine = recorder.context_of({"traceparent": parent, "tracestate": "a=b"})
-        large = recorder.context_of({"traceparent": parent, "tracestate": f"a={'b' * 200},c={'d' * 200},e={'f' * 200}"})
-        nonsense = recorder.context_of({"traceparent": "00-nonsense"})
+    parent = f"00-{ROOT.trace_id:032x}-{ROOT.span_id:016x}-01"
+    large = f"a={'b' * 200},c={'d' * 200},e={'f' * 200}"
 
-    assert get_current_span(fine).get_span_context().trace_state.get("a") == "b"
-    assert get_current_span(large).get_span_context().trace_id == ROOT.trace_id
-    assert not get_current_span(large).get_span_context().trace_state
-    assert not get_current_span(nonsense).get_span_context().is_valid
+    assert context({"traceparent": parent, "tracestate": "a=b"}).trace_state.get("a") == "b"
+    assert context({"traceparent": parent, "tracestate": large}).trace_id == ROOT.trace_id
+    assert not context({"traceparent": parent, "tracestate": large}).trace_state
+    assert not context({"traceparent": "00-nonsense"}).is_valid
+
+
+def context(carrier: dict[str, str]) -> SpanContext:
+    """What is read of it."""
+    return get_current_span(w3c.read(carrier)).get_span_context()
+
+
+@pytest.mark.parametrize("state", [TraceState(), TraceState([("taskandgo", "left-out"), ("vendor", "7")])])
+def test_what_we_write_we_read_quickly_and_right(state: TraceState) -> None:
+    written = w3c.write(
+        SpanContext(ROOT.trace_id, ROOT.span_id, is_remote=True, trace_flags=TraceFlags(3), trace_state=state)
+    )
+
+    assert get_current_span(w3c.read_own(written)).get_span_context() == context(written)
+    assert context(written).trace_state == state
+
+
+@pytest.mark.parametrize("wrong", ["", "00-1-2", "00-x-y-z", f"00-{0:032x}-{7:016x}-01"])
+def test_what_is_no_context_is_read_as_none(wrong: str) -> None:
+    assert not get_current_span(w3c.read_own({"traceparent": wrong})).get_span_context().is_valid
+
+
+def test_few_traces_are_all_recorded_and_of_many_so_many_a_second() -> None:
+    now = 0.0
+    sampler = RateSampler(3, 2, lambda: now)
+
+    def recorded(count: int) -> int:
+        return sum(sampler.should_sample(None, 1, "any").decision.is_sampled() for _ in range(count))
+
+    assert recorded(10) == 3
+    now = 1.0
+    assert recorded(10) == 2
+    now = 1000.0
+    assert recorded(10) == 3
