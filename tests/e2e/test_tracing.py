@@ -1,6 +1,7 @@
 """One task, one trace, across all services and both brokers, as a real OTLP receiver gets it."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,29 +19,19 @@ from tests.servers.postgres import fresh_database
 from tests.servers.rabbitmq import fresh_vhost
 
 SUBMIT = "scheduler.Scheduler/SubmitTask"
-PUBLISH_SUBMITTED = "publish taskandgo:task.submitted"
-OPEN = "process taskandgo:task.submitted:dispatcher.task-submitted"
 EMIT = "publish taskandgo:chunk.ready.default"
 EXECUTE = "process taskandgo:chunk.ready.default:runner.chunk-ready.default"
-PUBLISH_RESULT = "publish taskandgo:chunk.finished"
 RECORD = "process taskandgo:chunk.finished:dispatcher.chunk-finished"
 ANNOUNCE = "publish taskandgo:task.finished.{task_id}"
+COMPILE = "compile go"
 COUNT = "process taskandgo:task.finished.{task_id}:monitor.task-finished"
-#: Each span's parent, kind and service, in a trace of one chunk.
-PLACES = {
-    SUBMIT: ("", "SERVER", "ingest"),
-    PUBLISH_SUBMITTED: (SUBMIT, "PRODUCER", "ingest"),
-    OPEN: (PUBLISH_SUBMITTED, "CONSUMER", "dispatcher"),
-    EMIT: (SUBMIT, "PRODUCER", "dispatcher"),
-    EXECUTE: (EMIT, "CONSUMER", "runner"),
-    "start sandbox": (EXECUTE, "INTERNAL", "runner"),
-    "run in sandbox": (EXECUTE, "INTERNAL", "runner"),
-    PUBLISH_RESULT: (EXECUTE, "PRODUCER", "runner"),
-    RECORD: (PUBLISH_RESULT, "CONSUMER", "dispatcher"),
-    "record result": (RECORD, "INTERNAL", "dispatcher"),
-    ANNOUNCE: (RECORD, "PRODUCER", "dispatcher"),
-    COUNT: (ANNOUNCE, "CONSUMER", "monitor"),
+#: Each span's parent, kind and service in a trace of one chunk that is compiled, as the documentation has them.
+ROW = re.compile(r"^\| `([^`]+)` \| ([A-Z]+) \| (\w+) \| (?:`([^`]+)` )?\|$", re.MULTILINE)
+DOCUMENTED = {
+    name: (above, kind, service)
+    for name, kind, service, above in ROW.findall((Path(__file__).parents[2] / "docs" / "tracing.md").read_text())
 }
+PLACES = {name: place for name, place in DOCUMENTED.items() if name != COMPILE}
 CALLER_TRACE, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 CALLER = f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"
 GO = 'go:package main\nimport "fmt"\nfunc main() { fmt.Println("traced", 1) }\n'
@@ -106,6 +97,10 @@ def test_a_task_is_one_trace_from_its_submit_to_its_end_in_the_callers_trace(tra
     assert not any(span.failed for span in spans)
 
 
+def test_the_documentation_has_the_whole_way() -> None:
+    assert set(DOCUMENTED) > {SUBMIT, EMIT, EXECUTE, COMPILE, RECORD, ANNOUNCE, COUNT}
+
+
 def test_messages_are_described_as_the_conventions_say(traced: Traced) -> None:
     spans = traced.run(api.Task(task_id="described", data="python:pass"))
     rabbitmq = traced.stack.kind == "services"
@@ -143,10 +138,10 @@ def test_http_is_traced_like_grpc(traced: Traced) -> None:
 def test_a_compilation_has_a_span_of_its_own(traced: Traced) -> None:
     spans = traced.run(api.Task(task_id="compiled", data=GO))
 
-    compiling, running_code = named(spans, "compile go"), named(spans, "run in sandbox")
+    compiling, running_code = named(spans, COMPILE), named(spans, "run in sandbox")
 
-    assert [parent(spans, span) for span in compiling] == [EXECUTE]
-    assert sorted(parent(spans, span) for span in running_code) == ["compile go", EXECUTE]
+    assert [(parent(spans, span), span.kind) for span in compiling] == [DOCUMENTED[COMPILE][:2]]
+    assert sorted(parent(spans, span) for span in running_code) == [COMPILE, EXECUTE]
 
 
 def test_a_retry_is_in_the_same_trace_and_linked_to_the_attempt_before(traced: Traced) -> None:
