@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_STORE = "postgresql://taskandgo:taskandgo@127.0.0.1:5432/taskandgo"
-StoreUrl = Annotated[str, typer.Option("--store", envvar="STORE_URL", help="The store to bring up to date.")]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="The store to bring up to date; the one of STORE_URL unless given.")
+]
 
 
 def ingest() -> None:
@@ -44,10 +45,11 @@ def monitor() -> None:
     run(main(), "monitor")
 
 
-def migrate(*, store: StoreUrl = DEFAULT_STORE) -> None:
+def migrate(*, store: StoreUrl = None) -> None:
     """Bring the store's schema up to date."""
     from taskandgo.lifecycle import run
+    from taskandgo.settings import StoreSettings, load
     from taskandgo.store.migrate import migrate
 
-    run(migrate(store), "migrate")
+    run(migrate(store or load(StoreSettings).store_url), "migrate")
     typer.echo("The store is up to date.")

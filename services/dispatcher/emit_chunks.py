@@ -105,6 +105,7 @@ class EmitChunks:
             limits=self._limits(spec.limits, chunk.out_of_memory_count),
             stdin_part=stdin_part,
             blobs=self.blobs.access(attempt, stdin_part),
+            watcher=spec.watcher,
         )
 
     def _limits(self, asked: Limits, out_of_memory_count: int) -> Limits:
@@ -123,6 +124,7 @@ class EmitChunks:
             finished_at=self.clock.now(),
             result=AttemptResult(outcome=Outcome.OUTPUT_LIMIT, reason=reason),
             language=spec.language,
+            watcher=spec.watcher,
         )
 
     async def _publish(self, spec: TaskSpec, message: ChunkReady, gathered: Sequence[tuple[int, int]] = ()) -> None:

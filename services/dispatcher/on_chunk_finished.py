@@ -52,7 +52,7 @@ class OnChunkFinished:
             self.timers.expect(recorded.due_at)
         # A redelivery repeats the announcement: the dispatcher before may have died just ahead of it.
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
-            await announce_task(self.broker, recorded.finished)
+            await announce_task(self.broker, recorded.finished, message.watcher)
         return Ack()
 
     def _count(self, message: ChunkFinished, recorded: Recorded) -> None:
