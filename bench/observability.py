@@ -63,7 +63,7 @@ class Measured:
     system: TaskAndGoSystem
 
 
-def main(*, tasks: Tasks = 600, singles: Singles = 50, rounds: Rounds = 6, json: Json = False) -> None:
+def main(*, tasks: Tasks = 1500, singles: Singles = 50, rounds: Rounds = 5, json: Json = False) -> None:
     """Measure the same stack with tracing and metrics off and on."""
     tell = Console(stderr=True).print
     with ExitStack() as started:

@@ -13,7 +13,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 #: New traces that a process records: at once, and each second from then on.
-AT_ONCE, A_SECOND = 100, 20
+AT_ONCE, A_SECOND = 20, 10
 
 
 class RateSampler(Sampler):
