@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Queue
+from threading import Thread
 
 import pytest
 from opentelemetry.context import Context
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import (
     NonRecordingSpan,
     SpanContext,
@@ -149,3 +153,37 @@ def test_few_traces_are_all_recorded_and_of_many_so_many_a_second() -> None:
     assert recorded(10) == 2
     now = 1000.0
     assert recorded(10) == 3
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """An OTLP receiver over HTTP."""
+
+    came: Queue[tuple[str, bytes]] = Queue()
+
+    def do_POST(self) -> None:
+        self.came.put((self.path, self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_spans_go_over_http_too_under_the_name_that_the_environment_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Collector) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "mine")
+        with exporting("test") as recorder:
+            recorder.begin_call("any call", {}, {}, of_many=False).end()
+        server.shutdown()
+        serving.join()
+
+    path, body = _Collector.came.get_nowait()
+    request = ExportTraceServiceRequest.FromString(body)
+    named = {one.key: one.value.string_value for one in request.resource_spans[0].resource.attributes}
+    assert path == "/v1/traces"
+    assert request.resource_spans[0].scope_spans[0].spans[0].name == "any call"
+    assert (named["service.name"], bool(named["service.instance.id"])) == ("mine", True)
