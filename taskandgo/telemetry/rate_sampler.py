@@ -13,7 +13,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
 #: New traces that a process records: at once, and each second from then on.
-AT_ONCE, A_SECOND = 20, 10
+AT_ONCE, A_SECOND = 20, 5
 
 
 class RateSampler(Sampler):
