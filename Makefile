@@ -77,3 +77,8 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
 	@$(PY) -m bench.sandbox
+
+.PHONY: bench-observability
+bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
+	@tools/install-servers
+	@$(PY) -m bench.observability
