@@ -107,29 +107,23 @@ def _compiler(task: TaskFacts, ended: EndedAttempt) -> str:
 def _time(task: TaskFacts, ended: EndedAttempt) -> str:
     usage, limits = ended.result.usage, task.limits
     used = f"used {duration(usage.wall_seconds)} of time and {duration(usage.cpu_seconds)} of CPU"
-    return f"{_plain(task, ended)}; {used}; {_asked(_text(limits.timeout_seconds, duration), 'timeout')}"
+    return f"{_plain(task, ended)}; {used}; {_asked(limits.timeout_seconds, duration)}"
 
 
 def _memory(task: TaskFacts, ended: EndedAttempt) -> str:
     peak = ended.result.usage.peak_memory_bytes
     used = f"; had {size(peak)} at its peak" if peak else ""
-    return f"{_plain(task, ended)}{used}; {_asked(_text(task.limits.memory_bytes, size), 'memory')}"
+    return f"{_plain(task, ended)}{used}; {_asked(task.limits.memory_bytes, size)}"
 
 
 def _output(task: TaskFacts, ended: EndedAttempt) -> str:
     wrote = size(ended.result.usage.output_bytes)
-    return f"{_plain(task, ended)}; wrote {wrote}; {_asked(_text(task.limits.output_bytes, size), 'output limit')}"
+    return f"{_plain(task, ended)}; wrote {wrote}; {_asked(task.limits.output_bytes, size)}"
 
 
-def _text(value: float | None, say: Callable[[float], str]) -> str:
-    return say(value) if value else ""
-
-
-def _asked(text: str, what: str) -> str:
+def _asked(limit: float | None, say: Callable[[float], str]) -> str:
     return (
-        f"the task asked for a {what} of {text}"
-        if text
-        else f"the task asked for no {what}, so the runner's default counts"
+        f"the task asked for {say(limit)}" if limit else "the task asked for no limit, so the runner's default counts"
     )
 
 

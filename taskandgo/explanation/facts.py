@@ -7,6 +7,9 @@ from taskandgo.heard_runners import HeardRunner
 from taskandgo.task import AttemptResult, Limits
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
 
+#: No runner is expected to wait for longer between two heartbeats.
+LONGEST_INTERVAL_SECONDS = 8.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
@@ -98,6 +101,11 @@ class Surroundings:
     broker_connected: bool
     runners: tuple[HeardRunner, ...]
     heard_seconds: float
+
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether every living runner must have been heard: listening began long enough ago."""
+        return self.heard_seconds > LONGEST_INTERVAL_SECONDS
 
     def pool(self, name: str) -> list[HeardRunner]:
         """The runners of a pool that are alive."""

@@ -46,7 +46,7 @@ def _many(task: TaskFacts, oldest: RunningAttempt, around: Surroundings) -> str:
 
 def _silent(attempt: RunningAttempt, task: TaskFacts, around: Surroundings) -> Reason | None:
     runner = around.runner(attempt.runner)
-    if runner and not runner.is_silent(around.now):
+    if not (runner.is_silent(around.now) if runner else around.has_heard_all):
         return None
     seconds = runner.silent_seconds(around.now) if runner else around.heard_seconds
     which = (

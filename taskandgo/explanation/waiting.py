@@ -85,7 +85,9 @@ def _in_queue(task: TaskFacts, around: Surroundings) -> Iterator[Reason]:
 
 
 def _no_runners(task: TaskFacts, around: Surroundings) -> Reason:
-    text = f"no runner of pool {task.pool!r} is alive (listening for {duration(around.heard_seconds)})"
+    text = f"no runner of pool {task.pool!r} is alive"
+    if not around.has_heard_all:
+        text = f"no runner of pool {task.pool!r} has been heard in the {duration(around.heard_seconds)} of listening"
     others = f"; pools with runners: {', '.join(around.pools)}" if around.pools else ""
     todo = f"start one: RUNNER_POOL={task.pool} taskandgo runner"
     if around.pools:
