@@ -120,7 +120,7 @@ class RunnerHeartbeat(Message, frozen=True):
     """A runner is alive: what it can do and how busy it is.
 
     `isolation` is how it confines code, strict or restricted; `metering` how it counts what code uses: cgroup-v1,
-    cgroup-v2 or sampled.
+    cgroup-v2 or sampled; `interval_seconds` when the next one is to be expected.
     """
 
     runner: str
@@ -132,6 +132,7 @@ class RunnerHeartbeat(Message, frozen=True):
     sent_at: datetime
     draining: bool = False
     metering: str = ""
+    interval_seconds: float = 5.0
 
 
 AnyMessage = (

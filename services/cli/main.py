@@ -15,6 +15,7 @@ from services.cli.chunks import chunks
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
+from services.cli.explain import explain
 from services.cli.get import get
 from services.cli.list import list_tasks
 from services.cli.retry import retry
@@ -45,7 +46,7 @@ EMBEDDED = "Everything in one process"
 SERVICES = "Services"
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    EVERYDAY: (run, submit, get, watch, wait, chunks, cancel, retry),
+    EVERYDAY: (run, submit, get, watch, wait, chunks, explain, cancel, retry),
     EMBEDDED: (up, demo),
     SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate, doctor),
 }

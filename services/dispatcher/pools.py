@@ -10,7 +10,7 @@ from math import ceil
 from taskandgo.clock import Clock
 from taskandgo.messages import RunnerHeartbeat
 
-#: Three heartbeats at their default, and the slots of a pool that nobody has heard of yet.
+#: Several heartbeats at their default, and the slots of a pool that nobody has heard of yet.
 SILENT_AFTER = timedelta(seconds=15)
 UNHEARD_SLOTS = 4
 #: For how long the chunks of one task that wait in the queue are to keep its slots busy: longer than it takes from

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.ingest.announce_task import Announcer
 from services.ingest.cancel_task import CancelTask
+from services.ingest.explain_task import ExplainTask
 from services.ingest.get_task import GetTask
 from services.ingest.list_chunks import ListChunks
 from services.ingest.list_tasks import ListTasks
@@ -36,11 +37,23 @@ class Calls:
     retry_task: RetryTask
     put_blob: PutBlob
     read_output: ReadOutput
+    explain_task: ExplainTask
 
 
-def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock) -> Calls:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several use cases need."""
+
+    store: Store
+    announcer: Announcer
+    watchers: Watchers
+    clock: Clock
+
+
+def make_calls(submit_task: SubmitTask, explain_task: ExplainTask, shared: Shared) -> Calls:
     """Put the use cases together."""
-    watch_task = WatchTask(store, watchers)
+    store, announcer, clock = shared.store, shared.announcer, shared.clock
+    watch_task = WatchTask(store, shared.watchers)
     return Calls(
         submit_task=submit_task,
         submit_tasks=SubmitTasks(submit_task),
@@ -54,4 +67,5 @@ def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watc
         retry_task=RetryTask(store, announcer, clock),
         put_blob=PutBlob(store.blobs, clock, submit_task.rules.max_blob_bytes),
         read_output=ReadOutput(store),
+        explain_task=explain_task,
     )

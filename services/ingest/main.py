@@ -11,9 +11,11 @@ from starlette.applications import Starlette
 from services.ingest.admission import Admission
 from services.ingest.announce_task import Announcer
 from services.ingest.blob_api import blob_routes
-from services.ingest.calls import Calls, make_calls
+from services.ingest.calls import Calls, Shared, make_calls
+from services.ingest.explain_task import ExplainTask
 from services.ingest.http_api import api_routes
 from services.ingest.metrics import IngestMetrics
+from services.ingest.on_runner_heartbeat import OnRunnerHeartbeat
 from services.ingest.serve_blobs import serve_blobs
 from services.ingest.servicer import SchedulerServicer
 from services.ingest.settings import IngestSettings
@@ -24,10 +26,14 @@ from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
+from taskandgo.broker.handling import decoded
 from taskandgo.broker.topology import listener
 from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
+from taskandgo.explain_task import ExplainTask as ExplainKnownTask
+from taskandgo.heard_runners import HeardRunners
 from taskandgo.lifecycle import until_stopped
+from taskandgo.messages import RunnerHeartbeat
 from taskandgo.rpc.grpc_server import serve_grpc
 from taskandgo.rpc.http_server import serve_http
 from taskandgo.rpc.ops_routes import ops_routes
@@ -39,6 +45,7 @@ from taskandgo.telemetry.logs import configure_logs
 SERVICE = "scheduler.Scheduler"
 GRACE_SECONDS = 5.0
 WATCHED_AT_ONCE = 1000
+HEARD_AT_ONCE = 200
 
 log = structlog.get_logger()
 
@@ -58,13 +65,16 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     announcer, watchers = Announcer(broker, store, clock, metrics), Watchers()
     admission = Admission(store, settings.ingest_max_queued, settings.ingest_max_queued_per_tenant)
     submit_task = SubmitTask(_rules(settings), admission, store, announcer, clock, metrics)
-    calls = make_calls(submit_task, store, announcer, watchers, clock)
+    runners = HeardRunners(clock)
+    explain_task = ExplainTask(ExplainKnownTask(store, broker, runners, clock), admission)
+    calls = make_calls(submit_task, explain_task, Shared(store, announcer, watchers, clock))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
         await stack.enter_async_context(_sweep(settings, store, clock).running())
         queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
         watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
         stack.push_async_callback(watchers.stop)
+        await _hear_runners(stack, broker, runners)
         http_address = await _serve_http(stack, settings, calls, metrics, store)
         grpc_address = await stack.enter_async_context(
             serve_grpc(
@@ -75,6 +85,12 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
             )
         )
         yield IngestService(grpc_address, http_address)
+
+
+async def _hear_runners(stack: AsyncExitStack, broker: Broker, runners: HeardRunners) -> None:
+    queue = listener(f"ingest.runner-heartbeat.{uuid.uuid4().hex}", "runner.heartbeat")
+    hearing = await broker.consume(queue, decoded(OnRunnerHeartbeat(runners), RunnerHeartbeat), prefetch=HEARD_AT_ONCE)
+    stack.push_async_callback(hearing.stop)
 
 
 def _sweep(settings: IngestSettings, store: Store, clock: Clock) -> SweepStore:

@@ -74,6 +74,9 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
     async def RetryTask(self, request: api.RetryTaskRequest, context: Context) -> api.RetryTaskResponse:  # noqa: N802 - the API's name
         return await self._answer("RetryTask", self._calls.retry_task(request.task_id), context)
 
+    async def ExplainTask(self, request: api.ExplainTaskRequest, context: Context) -> api.ExplainTaskResponse:  # noqa: N802 - the API's name
+        return await self._answer("ExplainTask", self._calls.explain_task(request.task_id), context)
+
     async def StreamTasks(  # noqa: N802 - the API's name
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[api.StreamTasksResponse]:

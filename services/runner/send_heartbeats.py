@@ -42,5 +42,6 @@ class SendHeartbeats:
                 metering=self.sandbox.metering,
                 sent_at=self.clock.now(),
                 draining=self.draining,
+                interval_seconds=self.settings.runner_heartbeat_seconds,
             )
         )

@@ -91,6 +91,10 @@ class SchedulerStub:
     """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
     that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
     """
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainTaskRequest, _scheduler_pb2.ExplainTaskResponse]
+    """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+    code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+    """
 
 @_typing.type_check_only
 class SchedulerAsyncStub(SchedulerStub):
@@ -148,6 +152,10 @@ class SchedulerAsyncStub(SchedulerStub):
     ReadOutput: _aio.UnaryStreamMultiCallable[_scheduler_pb2.ReadOutputRequest, _scheduler_pb2.ReadOutputResponse]  # type: ignore[assignment]
     """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
     that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
+    """
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainTaskRequest, _scheduler_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+    code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
     """
 
 class SchedulerServicer(metaclass=_abc_1.ABCMeta):
@@ -275,6 +283,16 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.ReadOutputResponse], _abc.AsyncIterator[_scheduler_pb2.ReadOutputResponse]]:
         """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
         that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _scheduler_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ExplainTaskResponse, _abc.Awaitable[_scheduler_pb2.ExplainTaskResponse]]:
+        """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+        code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
         """
 
 def add_SchedulerServicer_to_server(servicer: SchedulerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

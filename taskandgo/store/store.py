@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskandgo.explanation.facts import TaskFacts
 from taskandgo.store import (
     accept,
     cancel,
     chunk_counts,
     chunks,
+    facts,
     gathered,
     manifest,
     outbox,
@@ -170,6 +172,10 @@ class Store:
     async def get_task(self, task_id: str) -> TaskRecord | None:
         """The task, with its result if it is final."""
         return await self._database.read(lambda c: reads.get_task(c, task_id))
+
+    async def task_facts(self, task_id: str) -> TaskFacts | None:
+        """What an explanation is drawn from; None if the task is unknown."""
+        return await self._database.read(lambda c: facts.task_facts(c, task_id))
 
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""

@@ -36,7 +36,10 @@ HANDLERS: dict[type[Message], tuple[str, ...]] = {
     TaskFinished: ("monitor/on_task_finished.py", "ingest/watchers.py"),
     TaskCancelled: ("dispatcher/on_task_cancelled.py", "runner/on_task_cancelled.py"),
     ChunkCancelled: ("runner/on_chunk_cancelled.py",),
-    RunnerHeartbeat: ("dispatcher/on_runner_heartbeat.py", "monitor/on_runner_heartbeat.py"),
+    RunnerHeartbeat: (
+        *("dispatcher/on_runner_heartbeat.py", "ingest/on_runner_heartbeat.py"),
+        "monitor/on_runner_heartbeat.py",
+    ),
 }
 #: Handlers of what is no message class: whatever the broker dead-lettered.
 OTHER_HANDLERS = {"monitor/on_dead_letter.py"}
