@@ -14,6 +14,7 @@ from taskandgo.explanation.facts import TaskFacts
 from taskandgo.store import (
     accept,
     cancel,
+    chunk_counts,
     chunks,
     facts,
     gathered,
@@ -23,10 +24,12 @@ from taskandgo.store import (
     remove,
     results,
     retry,
+    search,
     stragglers,
     timers,
 )
 from taskandgo.store.blob_store import BlobStore
+from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
 from taskandgo.store.outputs import Outputs
@@ -50,6 +53,7 @@ from taskandgo.store.records import (
     UnfinishedTask,
     Waiting,
 )
+from taskandgo.store.search import FoundTasks, TaskSearch
 from taskandgo.task import TaskSpec
 from taskandgo.words import TaskState
 
@@ -176,6 +180,18 @@ class Store:
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
         return await self._database.read(lambda c: reads.list_tasks(c, wanted))
+
+    async def search_tasks(self, wanted: TaskSearch) -> FoundTasks:
+        """The next tasks that a person looks for."""
+        return await self._database.read(lambda c: search.search_tasks(c, wanted))
+
+    async def running_tasks(self) -> list[TaskRecord]:
+        """Tasks that run, the oldest first, up to a thousand."""
+        return await self._database.read(search.running_tasks)
+
+    async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
+        """How the task's chunks are doing, so many neighbours at a time."""
+        return await self._database.read(lambda c: chunk_counts.count_chunks(c, task_id, chunk_count, together))
 
     async def remove_finished(self, before: datetime, limit: int) -> int:
         """Remove so many tasks that finished before an instant, with all that is theirs; how many they were."""
