@@ -100,6 +100,14 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
 
+    async def WatchCluster(  # noqa: N802 - the API's name
+        self, request: api.WatchClusterRequest, context: Context
+    ) -> AsyncIterator[api.WatchClusterResponse]:
+        del request, context
+        with self._metrics.stream("WatchCluster"):
+            async for cluster in self._calls.watch_cluster():
+                yield api.WatchClusterResponse(cluster=cluster)
+
     async def _answer(self, name: str, call: Awaitable[Answer], context: Context) -> Answer:
         try:
             with self._metrics.call(name):

@@ -19,6 +19,7 @@ from taskandgo.store import (
     facts,
     gathered,
     manifest,
+    open_tasks,
     outbox,
     reads,
     remove,
@@ -32,6 +33,7 @@ from taskandgo.store.blob_store import BlobStore
 from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
+from taskandgo.store.open_tasks import OpenLevel
 from taskandgo.store.outputs import Outputs
 from taskandgo.store.records import (
     Acceptance,
@@ -188,6 +190,14 @@ class Store:
     async def running_tasks(self) -> list[TaskRecord]:
         """Tasks that run, the oldest first, up to a thousand."""
         return await self._database.read(search.running_tasks)
+
+    async def open_levels(self) -> Sequence[OpenLevel]:
+        """The open tasks, counted by priority, the most urgent first."""
+        return await self._database.read(open_tasks.open_levels)
+
+    async def count_accepted(self, since: datetime, until: datetime) -> int:
+        """How many tasks were accepted from one instant up to another."""
+        return await self._database.read(lambda c: open_tasks.count_accepted(c, since, until))
 
     async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
         """How the task's chunks are doing, so many neighbours at a time."""
