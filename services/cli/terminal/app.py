@@ -21,7 +21,7 @@ from taskandgo.api import scheduler_pb2 as api
 if TYPE_CHECKING:
     from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
 
-WIDE_COLUMNS = 110
+WIDE_COLUMNS, HIGH_LINES = 110, 20
 #: What the lower table shows.
 VIEWS = ("running", "newest")
 
@@ -32,6 +32,7 @@ class TopApp(App[None]):
     CSS_PATH = "app.tcss"
     TITLE = "TaskAndGo"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE_COLUMNS, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (HIGH_LINES, "-high")]
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         ("q", "quit", "Quit"),
