@@ -76,8 +76,7 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
         await stack.enter_async_context(_sweep(settings, store, clock).running())
-        queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
-        watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
+        watchers.subscription = await broker.consume(watchers.queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
         stack.push_async_callback(watchers.stop)
         await _hear_runners(stack, broker, runners)
         events = listener(f"ingest.event-rates.{uuid.uuid4().hex}")
