@@ -69,6 +69,10 @@ class ReadOpenTasks:
         except StoreAwayError as error:
             self.answers = False
             log.warning("open_tasks.unread", error=str(error))
+        except Exception:
+            # Nobody waits for this, so that nobody else would tell.
+            self.answers = False
+            log.exception("open_tasks.failed")
         finally:
             took = asyncio.get_running_loop().time() - started
             # A little less than the time between two messages, so that each has a reading of its own.

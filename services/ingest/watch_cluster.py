@@ -36,7 +36,7 @@ class WatchCluster:
         """How everything is: at once, and then each second."""
         self._watchers += 1
         try:
-            if self._telling is None:
+            if self._telling is None or self._telling.done():
                 self._telling = asyncio.get_running_loop().create_task(self._tell())
             self._hurried.set()
             while True:
