@@ -188,7 +188,7 @@ class Store:
 
     async def task_facts(self, task_id: str) -> TaskFacts | None:
         """What an explanation is drawn from; None if the task is unknown."""
-        return await self._database.read(lambda c: facts.task_facts(c, task_id))
+        return await self._database.read_one_instant(lambda c: facts.task_facts(c, task_id))
 
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
