@@ -20,13 +20,14 @@ demo: setup ## Run the main job, embedded: nothing else to install or start
 	@.venv/bin/taskandgo demo
 
 .PHONY: up
-up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metrics 8081)
+up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, dashboard 8081)
 	@.venv/bin/taskandgo up
 
 .PHONY: test
 test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
+	@tools/install-chromium
 	@$(PY) -m pytest
 
 .PHONY: test-newer-broker
@@ -47,6 +48,7 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
+	@tools/vendor-dashboard --check
 	@$(PY) -m pytest -q tests/unit tests/architecture
 
 .PHONY: fix
@@ -57,6 +59,10 @@ fix: setup ## Format, and mend what the linter can mend
 .PHONY: proto
 proto: setup ## Generate taskandgo/api from proto/
 	@tools/generate-proto
+
+.PHONY: vendor
+vendor: ## Copy the dashboard's libraries anew, as package.json pins them
+	@tools/vendor-dashboard
 
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew
