@@ -1,6 +1,8 @@
 """Settings from environment variables: a field's name in capitals is its variable; read once, at a service's start.
 
-What is not in the environment may be in a file of the field's name in /run/secrets. Promises: a variable that is misspelt or out of range stops the start, with its name and what is allowed; a
+What is not in the environment may be in a file of the field's name in /run/secrets.
+
+Promises: a variable that is misspelt or out of range stops the start, with its name and what is allowed; a
 password in an address, or a secret, is never shown; one environment may hold the settings of all services.
 """
 
@@ -62,9 +64,7 @@ def _lower(value: object) -> object:
 class Settings(BaseSettings):
     """What every service's settings are."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", secrets_dir=SECRETS if SECRETS.is_dir() else None
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", secrets_dir=SECRETS if SECRETS.is_dir() else None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

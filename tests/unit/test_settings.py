@@ -59,7 +59,7 @@ def test_a_secret_file_counts_unless_the_environment_says_it(monkeypatch: pytest
 
 def test_a_wrong_secret_file_stops_the_start_and_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "broker_url").write_text("http://someone:secret@rabbitmq/")
-    with pytest.raises(SettingsError, match="BROKER_URL=.*must be an amqp://") as caught:
+    with pytest.raises(SettingsError, match=r"BROKER_URL=.*must be an amqp://") as caught:
         load(ProbeSettings, _secrets_dir=tmp_path)
     assert "secret" not in str(caught.value)
 
