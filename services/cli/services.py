@@ -18,7 +18,7 @@ def ingest() -> None:
     from services.ingest.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "ingest")
 
 
 def dispatcher() -> None:
@@ -26,7 +26,7 @@ def dispatcher() -> None:
     from services.dispatcher.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "dispatcher")
 
 
 def runner() -> None:
@@ -34,7 +34,7 @@ def runner() -> None:
     from services.runner.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "runner")
 
 
 def monitor() -> None:
@@ -42,7 +42,7 @@ def monitor() -> None:
     from services.monitor.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "monitor")
 
 
 def migrate(*, store: StoreUrl = None) -> None:
@@ -51,5 +51,5 @@ def migrate(*, store: StoreUrl = None) -> None:
     from taskandgo.settings import StoreSettings, load
     from taskandgo.store.migrate import migrate
 
-    run(migrate(store or load(StoreSettings).store_url))
+    run(migrate(store or load(StoreSettings).store_url), "migrate")
     typer.echo("The store is up to date.")
