@@ -29,6 +29,10 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-servers
 	@$(PY) -m pytest
 
+.PHONY: test-docker
+test-docker: setup ## Build the images, bring up docker-compose.yml, and use it at both levels: needs a Docker engine
+	@$(PY) -m pytest tests/docker
+
 .PHONY: check
 check: setup ## Lint, types, layers, generated code: no servers needed
 	@$(PY) -m ruff format --check .
@@ -37,7 +41,8 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@.venv/bin/hadolint Dockerfile
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend
