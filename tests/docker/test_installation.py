@@ -131,7 +131,9 @@ async def finished(client: api_grpc.SchedulerStub, run: str, count: int) -> list
             tasks = await listed(client, run)
             assert len(tasks) == count
             if all(task.state == api.TASK_STATE_SUCCEEDED for task in tasks):
-                return tasks
+                # A list tells no results.
+                requests = [api.GetTaskRequest(task_id=task.task_id) for task in tasks]
+                return [answer.task for answer in await asyncio.gather(*map(client.GetTask, requests))]
             await asyncio.sleep(0.5)
 
 
