@@ -30,6 +30,10 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-chromium
 	@$(PY) -m pytest
 
+.PHONY: test-docker
+test-docker: setup ## Build the images, bring up docker-compose.yml, and use it at both levels: needs a Docker engine
+	@$(PY) -m pytest tests/docker
+
 .PHONY: test-newer-broker
 test-newer-broker: setup ## Run contract, end-to-end and chaos tests (or TESTS=…) on a newer RabbitMQ, unpacked from Debian sid
 	@tools/install-servers
@@ -49,7 +53,8 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@tools/generate-proto --check
 	@tools/lint-proto
 	@tools/vendor-dashboard --check
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@.venv/bin/hadolint Dockerfile
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend
