@@ -56,6 +56,10 @@ class RunningChunks:
         """How many slots are busy."""
         return len(self._running)
 
+    def keys(self) -> frozenset[Key]:
+        """The attempts under way."""
+        return frozenset(self._running)
+
     def get(self, key: Key) -> RunningChunk | None:
         """The attempt, if it is under way here."""
         return self._running.get(key)

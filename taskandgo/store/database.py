@@ -19,21 +19,27 @@ DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 REPEATABLE = ("40001", "40P01")
 TRIES = 5
 CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 60.0
 #: What asyncpg raises past SQLAlchemy while it connects.
 LOST = (asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 
 Answer = TypeVar("Answer")
 
 
-def make_engine(url: str, begin: str = "BEGIN IMMEDIATE", connections: int = 1) -> AsyncEngine:
-    """An engine for a `sqlite://` or `postgresql://` address; `begin` and `connections` count on SQLite only."""
+def make_engine(
+    url: str, begin: str = "BEGIN IMMEDIATE", connections: int = 1, statement_seconds: float | None = STATEMENT_SECONDS
+) -> AsyncEngine:
+    """An engine for a `sqlite://` or `postgresql://` address.
+
+    `begin` and `connections` count on SQLite only; `statement_seconds` on PostgreSQL only, where None is no bound.
+    """
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend not in DRIVERS:
         raise SettingsError(f"STORE_URL begins with {backend!r}; allowed are postgresql:// and sqlite:///")
     parsed = parsed.set(drivername=DRIVERS[backend])
     if backend == "postgresql":
-        arguments = {"timeout": CONNECT_SECONDS, "command_timeout": 60}
+        arguments = {"timeout": CONNECT_SECONDS, "command_timeout": statement_seconds}
         return create_async_engine(parsed, pool_size=8, max_overflow=8, pool_timeout=10, connect_args=arguments)
     engine = create_async_engine(
         parsed, poolclass=AsyncAdaptedQueuePool, pool_size=connections, max_overflow=0, pool_timeout=60
@@ -47,8 +53,8 @@ def make_engine(url: str, begin: str = "BEGIN IMMEDIATE", connections: int = 1) 
 class Database:
     """Runs transactions; on SQLite, writes go over one connection, and reads over others."""
 
-    def __init__(self, url: str) -> None:
-        self._writer = make_engine(url)
+    def __init__(self, url: str, statement_seconds: float | None = STATEMENT_SECONDS) -> None:
+        self._writer = make_engine(url, statement_seconds=statement_seconds)
         alone = self._writer.dialect.name == "sqlite"
         self._reader = make_engine(url, "BEGIN", connections=4) if alone else self._writer
 

@@ -68,9 +68,7 @@ def test_a_service_takes_what_it_is_told_and_listens_where_its_ports_say(
 ) -> None:
     for container in containers(named(everything(), "Deployment", name)):
         settings = _settings(monkeypatch, everything(), container)
-        listening = {
-            parse_listen(value) for key, value in settings.model_dump().items() if key.endswith("_listen")
-        }
+        listening = {parse_listen(value) for key, value in settings.model_dump().items() if key.endswith("_listen")}
         declared = {("0.0.0.0", port["containerPort"]) for port in container.get("ports", [])}
         assert {one for one in listening if one[0] != "127.0.0.1"} == declared
 

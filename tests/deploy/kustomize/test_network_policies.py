@@ -58,7 +58,9 @@ SCRAPED = {
 
 def _matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     wanted: dict[str, str] = selector.get("matchLabels", {})
-    return wanted.items() <= labels.items() and all(_holds(rule, labels) for rule in selector.get("matchExpressions", []))
+    return wanted.items() <= labels.items() and all(
+        _holds(rule, labels) for rule in selector.get("matchExpressions", [])
+    )
 
 
 def _holds(rule: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -105,7 +107,9 @@ def matrix(items: tuple[Item, ...]) -> set[tuple[str, str, int]]:
 
 def test_every_pod_of_the_namespace_is_behind_a_policy_that_lets_nothing_through() -> None:
     for name in ("minikube", "production"):
-        (closed,) = [one for one in of_kind(overlay(name), "NetworkPolicy") if one["metadata"]["name"] == "nothing-else"]
+        (closed,) = [
+            one for one in of_kind(overlay(name), "NetworkPolicy") if one["metadata"]["name"] == "nothing-else"
+        ]
         assert closed["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
