@@ -37,7 +37,8 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@tools/write-cluster-monitoring --check
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy/kustomize
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend

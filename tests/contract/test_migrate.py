@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +12,7 @@ from sqlalchemy import Engine, event, text
 from taskandgo.store.connect import open_store
 from taskandgo.store.database import Database
 from taskandgo.store.migrate import migrate
+from tests.servers.postgres import fresh_database
 
 #: What the release before, which still reads and writes the schema, does not stumble over.
 ADDS = re.compile(
@@ -22,25 +21,12 @@ ADDS = re.compile(
 )
 
 
-@asynccontextmanager
-async def fresh_database(postgres_url: str) -> AsyncIterator[str]:
-    """The address of a database of the test's own, with nothing in it."""
-    name = f"migrate_{uuid4().hex}"
-    connection = await asyncpg.connect(postgres_url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    yield f"{postgres_url.rpartition('/')[0]}/{name}"
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
-
-
 @pytest.fixture
-async def fresh_url(url: str) -> AsyncIterator[str]:
-    """The same, on SQLite and PostgreSQL in turn."""
+def fresh_url(url: str) -> str:
+    """The address of a database of the test's own, with nothing in it: on SQLite and PostgreSQL in turn."""
     if url.startswith("sqlite"):
-        yield url.replace("store.db", f"{uuid4().hex}.db")
-        return
-    async with fresh_database(url) as fresh:
-        yield fresh
+        return url.replace("store.db", f"{uuid4().hex}.db")
+    return fresh_database(url)
 
 
 async def _run(url: str, statement: str) -> None:
@@ -89,23 +75,23 @@ async def test_a_migration_gives_way_to_whoever_uses_its_table(
 ) -> None:
     monkeypatch.setattr("taskandgo.store.migrate.LOCK_TIMEOUT", "200ms")
     monkeypatch.setattr("taskandgo.store.migrate.PAUSE_SECONDS", 0.2)
-    async with fresh_database(postgres_url) as url:
-        user, other = await asyncpg.connect(url), await asyncpg.connect(url)
-        await user.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
-        transaction = user.transaction()
-        await transaction.start()
-        await user.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+    url = fresh_database(postgres_url)
+    user, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    await user.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY)")
+    transaction = user.transaction()
+    await transaction.start()
+    await user.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
 
-        migrating = asyncio.create_task(migrate(url))
-        await _until_waiting(other, wanted=True)  # for the table, in front of everybody who comes later
-        await _until_waiting(other, wanted=False)  # and no more, though the table is as busy as before
-        assert not migrating.done()
-        await transaction.rollback()
-        await migrating
+    migrating = asyncio.create_task(migrate(url))
+    await _until_waiting(other, wanted=True)  # for the table, in front of everybody who comes later
+    await _until_waiting(other, wanted=False)  # and no more, though the table is as busy as before
+    assert not migrating.done()
+    await transaction.rollback()
+    await migrating
 
-        assert await other.fetchval("SELECT count(*) FROM task") == 0
-        await user.close()
-        await other.close()
+    assert await other.fetchval("SELECT count(*) FROM task") == 0
+    await user.close()
+    await other.close()
 
 
 async def _until_waiting(connection: asyncpg.Connection, *, wanted: bool) -> None:
