@@ -68,3 +68,8 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
 	@$(PY) -m bench.sandbox
+
+.PHONY: bench-costs
+bench-costs: setup ## Measure what a task costs each service, RabbitMQ and PostgreSQL, in CPU time
+	@tools/install-servers
+	@$(PY) -m bench.service_costs
