@@ -18,7 +18,6 @@ from taskandgo.clock import Clock
 from taskandgo.messages import ChunkCancelled, ChunkFinished
 from taskandgo.store.records import Ending, Recorded
 from taskandgo.store.store import Store
-from taskandgo.words import Outcome
 
 log = structlog.get_logger()
 
@@ -39,7 +38,7 @@ class OnChunkFinished:
         """Record the end, then do what it leads to."""
         ending = Ending(message=message, at=self.clock.now(), redelivered=delivery.redelivered)
         recorded = await self.store.record_ending(ending, self.progress.advance)
-        self._count(message, recorded)
+        self.metrics.recorded(message, recorded)
         _log(message, recorded)
         await self.emit(message.task_id, recorded.emit)
         for attempt in recorded.cancel:
@@ -52,16 +51,6 @@ class OnChunkFinished:
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
             await announce_task(self.broker, recorded.finished)
         return Ack()
-
-    def _count(self, message: ChunkFinished, recorded: Recorded) -> None:
-        if not recorded.kept:
-            self.metrics.results_dropped.inc()
-        elif message.result.outcome is Outcome.LOST and not recorded.given_up:
-            self.metrics.attempts_lost.inc()
-        else:
-            self.metrics.results_recorded.labels(message.result.outcome).inc()
-        if recorded.given_up:
-            self.metrics.chunks_given_up.inc()
 
 
 def _log(message: ChunkFinished, recorded: Recorded) -> None:

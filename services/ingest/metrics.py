@@ -1,7 +1,7 @@
 """Every metric of ingest, in one place. Labels are bounded: a call, a status, a priority, a language; never an id."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from taskandgo.errors import AwayError
 from taskandgo.rpc.refusal import RefusalError
 from taskandgo.task import TaskSpec
-from taskandgo.telemetry.metrics import STEP_SECONDS
+from taskandgo.telemetry.metrics import STEP_SECONDS, declare_build
 
 
 class IngestMetrics:
@@ -20,6 +20,7 @@ class IngestMetrics:
         self._declare_calls(registry)
         self._declare_tasks(registry)
         self._declare_announcing(registry)
+        declare_build(registry)
 
     def _declare_calls(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
@@ -59,6 +60,20 @@ class IngestMetrics:
             ["kind"],
             registry=registry,
         )
+
+        self._blob_bytes = Counter(
+            "taskandgo_ingest_blob_bytes",
+            "Bytes of large input and output that went through; direction is received or sent.",
+            ["direction"],
+            registry=registry,
+        )
+
+    async def carried(self, direction: str, blocks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """The same blocks, counted as they pass; `direction` is received or sent."""
+        passed = self._blob_bytes.labels(direction)
+        async for block in blocks:
+            passed.inc(len(block))
+            yield block
 
     def accepted(self, task: TaskSpec) -> None:
         """Count a task that is recorded now."""

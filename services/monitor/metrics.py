@@ -1,9 +1,11 @@
-"""Every metric of the monitor, in one place. Labels are bounded: never an id, and an unknown language is `other`."""
+"""Every metric of the monitor, in one place. Labels are bounded: never an id, and an unknown language is `other`.
+
+What the store and the heartbeats tell is the same at every monitor that runs; events are counted by one of them.
+"""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from taskandgo import __version__
-from taskandgo.telemetry.metrics import LIFE_SECONDS
+from taskandgo.telemetry.metrics import LIFE_SECONDS, declare_build
 
 
 class Metrics:
@@ -16,8 +18,8 @@ class Metrics:
         self._declare_dead_letters(registry)
         self._declare_runners(registry)
         self._declare_backlog(registry)
-        build = Gauge("taskandgo_build_info", "The version that runs; always 1.", ["version"], registry=registry)
-        build.labels(__version__).set(1)
+        self._declare_events(registry)
+        declare_build(registry)
 
     def _declare_tasks(self, registry: CollectorRegistry) -> None:
         self.tasks_finished = Counter(
@@ -46,7 +48,10 @@ class Metrics:
             "taskandgo_chunks_started", "Attempts that runners began.", ["priority", "language"], registry=registry
         )
         self.chunks_finished = Counter(
-            "taskandgo_chunks_finished", "Attempts that ended.", ["outcome", "language"], registry=registry
+            "taskandgo_chunks_finished",
+            "Attempts that ended, as runners told it; what of it was recorded, dispatchers count.",
+            ["outcome", "language"],
+            registry=registry,
         )
         self.run_seconds = Histogram(
             "taskandgo_chunk_run_seconds",
@@ -84,11 +89,39 @@ class Metrics:
         )
 
     def _declare_backlog(self, registry: CollectorRegistry) -> None:
-        self.tasks_waiting = Gauge("taskandgo_tasks_waiting", "Tasks that are queued.", ["priority"], registry=registry)
+        self.tasks_waiting = Gauge(
+            "taskandgo_tasks_waiting",
+            "Tasks that are queued, those not counted whose start is not due yet.",
+            ["priority", "pool"],
+            registry=registry,
+        )
         self.oldest_waiting_seconds = Gauge(
             "taskandgo_oldest_waiting_seconds",
-            "Age of the oldest queued task; 0 if none.",
-            ["priority"],
+            "Age of the oldest task that waits; 0 if none.",
+            ["priority", "pool"],
             registry=registry,
         )
         self.tasks = Gauge("taskandgo_tasks", "Tasks in the store.", ["state"], registry=registry)
+        self.chunks_waiting = Gauge(
+            "taskandgo_chunks_waiting",
+            "Attempts that wait in a pool's queue for a free slot.",
+            ["pool"],
+            registry=registry,
+        )
+        self.blobs = Gauge("taskandgo_blobs", "Blobs in the store: input and output kept apart.", registry=registry)
+        self.blob_bytes = Gauge("taskandgo_blob_bytes", "Size of all blobs in the store.", registry=registry)
+
+    def _declare_events(self, registry: CollectorRegistry) -> None:
+        self.events_waiting = Gauge(
+            "taskandgo_monitor_events_waiting",
+            "Events that the monitors have not counted yet, by their queue.",
+            ["queue"],
+            registry=registry,
+        )
+        self.event_age_seconds = Histogram(
+            "taskandgo_monitor_event_age_seconds",
+            "How old an event was when it was counted, by the clocks of two machines.",
+            ["event"],
+            buckets=LIFE_SECONDS,
+            registry=registry,
+        )

@@ -80,6 +80,11 @@ class Broker(Protocol):
         """Whether publishing would go out now."""
         ...
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker is connected, but takes no messages for now."""
+        ...
+
     async def publish(self, message: Message) -> None:
         """Send a message by its route.
 

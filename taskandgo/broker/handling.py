@@ -14,6 +14,7 @@ import structlog
 from taskandgo.broker.broker import Delivery, Disposition, Handler, Reject, Requeue
 from taskandgo.errors import AwayError, UndecodableError
 from taskandgo.messages import Message, decode
+from taskandgo.telemetry.process_metrics import PROCESS
 
 M = TypeVar("M", bound=Message)
 
@@ -49,6 +50,8 @@ class Handling:
 
     async def __call__(self, delivery: Delivery) -> Disposition:
         """What becomes of the delivery."""
+        if delivery.redelivered:
+            PROCESS.redelivered(self._queue)
         try:
             disposition = await self._handler(delivery)
         except AwayError as error:

@@ -47,6 +47,11 @@ class MemoryBroker:
         """A process can always reach itself."""
         return True
 
+    @property
+    def blocked(self) -> bool:
+        """A process never keeps itself from publishing."""
+        return False
+
     async def publish(self, message: Message) -> None:
         """Put the message into every queue bound to its key."""
         key = routing_key(message)

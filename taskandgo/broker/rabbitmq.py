@@ -110,6 +110,11 @@ class RabbitmqBroker:
         """Whether publishing would go out now."""
         return self._publisher.connected
 
+    @property
+    def blocked(self) -> bool:
+        """Whether RabbitMQ is short of memory or disk and takes nothing from us."""
+        return self._publisher.blocked
+
     async def publish(self, message: Message) -> None:
         """Send a message by its route."""
         send = self._publisher.kept if ROUTES[type(message)].kept else self._publisher.unkept

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from taskandgo.errors import SettingsError, StoreAwayError
+from taskandgo.store.time_statements import time_statements
+from taskandgo.telemetry.process_metrics import PROCESS
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 #: PostgreSQL's codes for a serialization failure and a deadlock: the same transaction succeeds when repeated.
@@ -51,14 +53,20 @@ class Database:
         self._writer = make_engine(url)
         alone = self._writer.dialect.name == "sqlite"
         self._reader = make_engine(url, "BEGIN", connections=4) if alone else self._writer
+        for engine in {self._writer, self._reader}:
+            time_statements(engine)
+        self._write_seconds = PROCESS.store_transaction_seconds.labels("write")
+        self._read_seconds = PROCESS.store_transaction_seconds.labels("read")
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The work in one transaction, repeated if another one got in its way; StoreAwayError if it cannot be."""
-        return await _run(self._writer, work)
+        with self._write_seconds.time():
+            return await _run(self._writer, work)
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The same for work that changes nothing."""
-        return await _run(self._reader, work)
+        with self._read_seconds.time():
+            return await _run(self._reader, work)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -12,9 +12,9 @@ from taskandgo.store.locks import OPEN, TASK_COLUMNS
 from taskandgo.store.progress import open_chunk
 from taskandgo.store.records import FinishedTask, TaskFilter, TaskRecord, UnfinishedTask, Waiting
 from taskandgo.store.rows import finished_task, task_record
-from taskandgo.store.tables import chunk, task, task_label
+from taskandgo.store.tables import chunk, task, task_label, timer
 from taskandgo.task import TaskSpec
-from taskandgo.words import ChunkState, Priority, TaskState
+from taskandgo.words import ChunkState, Priority, TaskState, TimerKind
 
 #: The label that says on whose behalf a task is.
 TENANT = "tenant"
@@ -105,12 +105,14 @@ def _unfinished_task(row: Row[str, bytes, int], chunks: list[Row[Any]]) -> Unfin
 
 
 async def waiting(connection: AsyncConnection) -> list[Waiting]:
-    """The queued tasks, counted by priority, the most urgent first."""
-    columns = (task.c.priority, func.count().label("count"), func.min(task.c.queued_at).label("oldest"))
-    statement = select(*columns).where(task.c.state == TaskState.QUEUED.value).group_by(task.c.priority)
+    """The queued tasks whose start is due, counted by priority and pool, the most urgent first."""
+    columns = (task.c.priority, task.c.pool, func.count().label("count"), func.min(task.c.queued_at).label("oldest"))
+    later = select(timer.c.task_id).where(timer.c.kind == TimerKind.START.value)
+    queued = (task.c.state == TaskState.QUEUED.value) & task.c.task_id.not_in(later)
+    statement = select(*columns).where(queued).group_by(task.c.priority, task.c.pool)
     return [
-        Waiting(priority=Priority(priority), count=count, oldest_queued_at=oldest)
-        for priority, count, oldest in await connection.execute(statement.order_by(task.c.priority.desc()))
+        Waiting(priority=Priority(priority), pool=pool, count=count, oldest_queued_at=oldest)
+        for priority, pool, count, oldest in await connection.execute(statement.order_by(task.c.priority.desc()))
     ]
 
 

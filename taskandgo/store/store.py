@@ -49,6 +49,7 @@ from taskandgo.store.records import (
     Waiting,
 )
 from taskandgo.task import TaskSpec
+from taskandgo.telemetry.process_metrics import PROCESS
 from taskandgo.words import TaskState
 
 LARGEST = 400
@@ -184,7 +185,7 @@ class Store:
         return await self._database.read(lambda c: reads.unfinished(c, after_task_id, limit))
 
     async def waiting(self) -> list[Waiting]:
-        """The queued tasks, counted by priority."""
+        """The queued tasks whose start is due, counted by priority and pool."""
         return await self._database.read(reads.waiting)
 
     async def count_queued(self) -> tuple[int, dict[str, int]]:
@@ -208,7 +209,10 @@ class Store:
         await asyncio.gather(*(group.drain() for group in groups))
 
     def _grouped(self, work: Work[Item, Answer], linger_seconds: float = 0.0) -> GroupCommit[Item, Answer]:
+        size = PROCESS.group_commit_size.labels(work.__name__)
+
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:
+            size.observe(len(items))
             return await self._database.write(lambda connection: work(connection, items))
 
         return GroupCommit(flush, LARGEST, linger_seconds)

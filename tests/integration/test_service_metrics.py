@@ -129,7 +129,7 @@ async def test_dispatcher_counts_what_it_emits_records_and_drops(services: Servi
     while (found := await samples(services.dispatcher)).get("taskandgo_results_dropped_total") != 1:
         pass
 
-    assert found["taskandgo_chunks_emitted_total:normal"] == 1
+    assert found["taskandgo_chunks_emitted_total:default:normal"] == 1
     assert found["taskandgo_results_recorded_total:failed"] == 1
     assert found["taskandgo_dispatcher_message_seconds_count:dispatcher.task-submitted"] == 1
 
