@@ -27,6 +27,7 @@ up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metric
 test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
+	@tools/install-prometheus
 	@$(PY) -m pytest
 
 .PHONY: check
@@ -37,6 +38,8 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
+	@tools/write-dashboards --check
+	@tools/check-alerts
 	@$(PY) -m pytest -q tests/unit tests/architecture
 
 .PHONY: fix
@@ -47,6 +50,10 @@ fix: setup ## Format, and mend what the linter can mend
 .PHONY: proto
 proto: setup ## Generate taskandgo/api from proto/
 	@tools/generate-proto
+
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards from dashboards/
+	@tools/write-dashboards
 
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew
