@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from taskandgo.broker.broker import Delivery, Disposition, Handler
 from taskandgo.messages import ChunkFinished
 from taskandgo.store.records import Recorded
-from taskandgo.telemetry.metrics import STEP_SECONDS, FewValues, declare_build
+from taskandgo.telemetry.metrics import STEP_SECONDS, FewValues, declare_build, from_zero
 from taskandgo.words import Outcome
 
 
@@ -40,20 +40,26 @@ class DispatcherMetrics:
         )
 
     def _declare_results(self, registry: CollectorRegistry) -> None:
-        self._results_recorded = Counter(
-            "taskandgo_results_recorded",
-            "Results that were recorded, each once, whatever was delivered twice.",
-            ["outcome"],
-            registry=registry,
+        self._results_recorded = from_zero(
+            Counter(
+                "taskandgo_results_recorded",
+                "Results that were recorded, each once, whatever was delivered twice.",
+                ["outcome"],
+                registry=registry,
+            ),
+            Outcome,
         )
         self._results_dropped = Counter(
             "taskandgo_results_dropped", "Results that came late or a second time.", registry=registry
         )
-        self._attempts_retried = Counter(
-            "taskandgo_attempts_retried",
-            "Attempts that ended badly and are to be repeated after a while, by how they ended.",
-            ["outcome"],
-            registry=registry,
+        self._attempts_retried = from_zero(
+            Counter(
+                "taskandgo_attempts_retried",
+                "Attempts that ended badly and are to be repeated after a while, by how they ended.",
+                ["outcome"],
+                registry=registry,
+            ),
+            Outcome,
         )
         self._attempts_lost = Counter(
             "taskandgo_attempts_lost", "Attempts replaced because their runner died or never began.", registry=registry

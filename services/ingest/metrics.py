@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from taskandgo.errors import AwayError
 from taskandgo.rpc.refusal import RefusalError
 from taskandgo.task import TaskSpec
-from taskandgo.telemetry.metrics import STEP_SECONDS, declare_build
+from taskandgo.telemetry.metrics import PRIORITIES, STEP_SECONDS, declare_build, from_zero
+from taskandgo.words import LANGUAGES
 
 
 class IngestMetrics:
@@ -43,29 +44,45 @@ class IngestMetrics:
         )
 
     def _declare_tasks(self, registry: CollectorRegistry) -> None:
-        self._accepted = Counter(
-            "taskandgo_tasks_accepted", "Tasks recorded as accepted.", ["priority", "language"], registry=registry
+        self._accepted = from_zero(
+            Counter(
+                "taskandgo_tasks_accepted", "Tasks recorded as accepted.", ["priority", "language"], registry=registry
+            ),
+            PRIORITIES,
+            LANGUAGES,
         )
-        self._refused = Counter(
-            "taskandgo_tasks_refused", "Submitted tasks that were refused, by gRPC status.", ["code"], registry=registry
+        self._refused = from_zero(
+            Counter(
+                "taskandgo_tasks_refused",
+                "Submitted tasks that were refused, by gRPC status.",
+                ["code"],
+                registry=registry,
+            ),
+            ("INVALID_ARGUMENT", "ALREADY_EXISTS", "RESOURCE_EXHAUSTED"),
         )
 
     def _declare_announcing(self, registry: CollectorRegistry) -> None:
         self.unconfirmed = Gauge(
             "taskandgo_ingest_unconfirmed", "Messages published and not yet confirmed.", registry=registry
         )
-        self.published_again = Counter(
-            "taskandgo_ingest_published_again",
-            "Messages published again because no confirm had come.",
-            ["kind"],
-            registry=registry,
+        self.published_again = from_zero(
+            Counter(
+                "taskandgo_ingest_published_again",
+                "Messages published again because no confirm had come.",
+                ["kind"],
+                registry=registry,
+            ),
+            ("task.submitted", "task.cancelled"),
         )
 
-        self._blob_bytes = Counter(
-            "taskandgo_ingest_blob_bytes",
-            "Bytes of large input and output that went through; direction is received or sent.",
-            ["direction"],
-            registry=registry,
+        self._blob_bytes = from_zero(
+            Counter(
+                "taskandgo_ingest_blob_bytes",
+                "Bytes of large input and output that went through; direction is received or sent.",
+                ["direction"],
+                registry=registry,
+            ),
+            ("received", "sent"),
         )
 
     async def carried(self, direction: str, blocks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

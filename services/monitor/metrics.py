@@ -5,7 +5,23 @@ What the store and the heartbeats tell is the same at every monitor that runs; e
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from taskandgo.telemetry.metrics import LIFE_SECONDS, declare_build
+from taskandgo.broker.topology import SHARED_QUEUES
+from taskandgo.telemetry.metrics import LANGUAGE_LABELS, LIFE_SECONDS, OTHER, PRIORITIES, declare_build, from_zero
+from taskandgo.words import OPEN_STATES, Outcome, TaskState
+
+POOL_QUEUE = "runner.chunk-ready"
+#: Where dead letters come from, and why: how a reason begins, and its kind; the broker's own come as they are.
+DEAD_LETTER_QUEUES = (*(queue.name for queue in SHARED_QUEUES if queue.max_length is None), POOL_QUEUE, OTHER)
+REASONS = {
+    "not a message": "undecodable",
+    "expected ": "unexpected",
+    "rejected": "rejected",
+    "expired": "expired",
+    "maxlen": "maxlen",
+    "delivery_limit": "delivery_limit",
+}
+DEAD_LETTER_REASONS = (*REASONS.values(), "failed")
+FINAL_STATES = tuple(state for state in TaskState if state not in OPEN_STATES)
 
 
 class Metrics:
@@ -22,11 +38,16 @@ class Metrics:
         declare_build(registry)
 
     def _declare_tasks(self, registry: CollectorRegistry) -> None:
-        self.tasks_finished = Counter(
-            "taskandgo_tasks_finished",
-            "Tasks that reached a final state.",
-            ["state", "priority", "language"],
-            registry=registry,
+        self.tasks_finished = from_zero(
+            Counter(
+                "taskandgo_tasks_finished",
+                "Tasks that reached a final state.",
+                ["state", "priority", "language"],
+                registry=registry,
+            ),
+            FINAL_STATES,
+            PRIORITIES,
+            LANGUAGE_LABELS,
         )
         self.queue_wait = Histogram(
             "taskandgo_task_queue_wait_seconds",
@@ -44,14 +65,22 @@ class Metrics:
         )
 
     def _declare_chunks(self, registry: CollectorRegistry) -> None:
-        self.chunks_started = Counter(
-            "taskandgo_chunks_started", "Attempts that runners began.", ["priority", "language"], registry=registry
+        self.chunks_started = from_zero(
+            Counter(
+                "taskandgo_chunks_started", "Attempts that runners began.", ["priority", "language"], registry=registry
+            ),
+            PRIORITIES,
+            LANGUAGE_LABELS,
         )
-        self.chunks_finished = Counter(
-            "taskandgo_chunks_finished",
-            "Attempts that ended, as runners told it; what of it was recorded, dispatchers count.",
-            ["outcome", "language"],
-            registry=registry,
+        self.chunks_finished = from_zero(
+            Counter(
+                "taskandgo_chunks_finished",
+                "Attempts that ended, as runners told it; what of it was recorded, dispatchers count.",
+                ["outcome", "language"],
+                registry=registry,
+            ),
+            Outcome,
+            LANGUAGE_LABELS,
         )
         self.run_seconds = Histogram(
             "taskandgo_chunk_run_seconds",
@@ -62,11 +91,15 @@ class Metrics:
         )
 
     def _declare_dead_letters(self, registry: CollectorRegistry) -> None:
-        self.dead_letters = Counter(
-            "taskandgo_dead_letters",
-            "Messages that nobody could deal with, by the queue they waited in and the kind of reason.",
-            ["queue", "reason"],
-            registry=registry,
+        self.dead_letters = from_zero(
+            Counter(
+                "taskandgo_dead_letters",
+                "Messages that nobody could deal with, by the queue they waited in and the kind of reason.",
+                ["queue", "reason"],
+                registry=registry,
+            ),
+            DEAD_LETTER_QUEUES,
+            DEAD_LETTER_REASONS,
         )
         self.dead_letter_depth = Gauge(
             "taskandgo_dead_letter_depth",

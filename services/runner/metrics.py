@@ -6,7 +6,16 @@ from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.sandbox import Sandbox
 from taskandgo.messages import ChunkFinished
 from taskandgo.telemetry.exemplars import exemplar
-from taskandgo.telemetry.metrics import LIFE_SECONDS, MEMORY_BYTES, STEP_SECONDS, declare_build, language_label
+from taskandgo.telemetry.metrics import (
+    LANGUAGE_LABELS,
+    LIFE_SECONDS,
+    MEMORY_BYTES,
+    STEP_SECONDS,
+    declare_build,
+    from_zero,
+    language_label,
+)
+from taskandgo.words import Outcome
 
 
 class RunnerMetrics:
@@ -14,8 +23,12 @@ class RunnerMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        self._attempts = Counter(
-            "taskandgo_runner_attempts", "Attempts that ended here.", ["outcome", "language"], registry=registry
+        self._attempts = from_zero(
+            Counter(
+                "taskandgo_runner_attempts", "Attempts that ended here.", ["outcome", "language"], registry=registry
+            ),
+            Outcome,
+            LANGUAGE_LABELS,
         )
         self.slot_seconds = Histogram(
             "taskandgo_runner_slot_seconds",
@@ -46,8 +59,11 @@ class RunnerMetrics:
 
     def _declare_usage(self, registry: CollectorRegistry) -> None:
         self._output_bytes = Counter("taskandgo_runner_output_bytes", "What code wrote.", registry=registry)
-        self._cpu_seconds = Counter(
-            "taskandgo_runner_code_cpu_seconds", "Processor time that code used.", ["language"], registry=registry
+        self._cpu_seconds = from_zero(
+            Counter(
+                "taskandgo_runner_code_cpu_seconds", "Processor time that code used.", ["language"], registry=registry
+            ),
+            LANGUAGE_LABELS,
         )
         self._peak_memory = Histogram(
             "taskandgo_runner_code_peak_memory_bytes",
@@ -56,11 +72,14 @@ class RunnerMetrics:
             buckets=MEMORY_BYTES,
             registry=registry,
         )
-        self._compile_cache = Counter(
-            "taskandgo_runner_compile_cache_lookups",
-            "Programs that were asked for, by whether they were compiled already: hit or miss.",
-            ["result"],
-            registry=registry,
+        self._compile_cache = from_zero(
+            Counter(
+                "taskandgo_runner_compile_cache_lookups",
+                "Programs that were asked for, by whether they were compiled already: hit or miss.",
+                ["result"],
+                registry=registry,
+            ),
+            ("hit", "miss"),
         )
 
     def _declare_sandbox(self, registry: CollectorRegistry) -> None:

@@ -44,6 +44,7 @@ class Handling:
 
     def __init__(self, queue: str, handler: Handler) -> None:
         self._queue = queue
+        self._redelivered = PROCESS.redelivered_from(queue)
         self._handler = handler
         self._failures = 0
         self._hurried = asyncio.Event()
@@ -51,7 +52,7 @@ class Handling:
     async def __call__(self, delivery: Delivery) -> Disposition:
         """What becomes of the delivery."""
         if delivery.redelivered:
-            PROCESS.redelivered(self._queue)
+            self._redelivered.inc()
         try:
             disposition = await self._handler(delivery)
         except AwayError as error:

@@ -1,11 +1,13 @@
 """What the metrics of all services have in common: buckets, labels that take few values, and the version."""
 
+import itertools
+from collections.abc import Iterable
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from taskandgo import __version__
-from taskandgo.words import LANGUAGES
+from taskandgo.words import LANGUAGES, Priority
 
 #: 1 ms to 10 s: one step of the way, such as a call or a message.
 STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -16,6 +18,8 @@ MIB = 1024 * 1024
 #: 4 MiB to 16 GiB.
 MEMORY_BYTES = tuple(MIB * 4**power for power in range(1, 8))
 OTHER = "other"
+PRIORITIES = tuple(priority.word for priority in Priority)
+LANGUAGE_LABELS = (*LANGUAGES, OTHER)
 #: How many values of a label that people choose are told apart.
 MOST_VALUES = 100
 
@@ -45,6 +49,13 @@ class FewValues:
 def language_label(language: str) -> str:
     """The language, if it is one we know."""
     return language if language in LANGUAGES else OTHER
+
+
+def from_zero(counter: Counter, *values: Iterable[str]) -> Counter:
+    """The counter, at 0 for every combination of its labels' values: else its first event would be no increase."""
+    for labels in itertools.product(*values):
+        counter.labels(*labels)
+    return counter
 
 
 def seconds_between(earlier: datetime, later: datetime) -> float:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from taskandgo.telemetry.metrics import STEP_SECONDS, FewValues
+from taskandgo.telemetry.metrics import STEP_SECONDS
 
 #: From a commit alone to the largest group.
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 400)
@@ -54,7 +54,6 @@ class ProcessMetrics:
             "1 while the broker takes no messages from the process, for it is short of memory or disk.",
             registry=registry,
         )
-        self._queues = FewValues()
 
     def _declare_store(self, registry: CollectorRegistry) -> None:
         self.store_transaction_seconds = Histogram(
@@ -79,9 +78,9 @@ class ProcessMetrics:
             registry=registry,
         )
 
-    def redelivered(self, queue: str) -> None:
-        """Count a message that was delivered again."""
-        self._redelivered.labels(self._queues.label(queue)).inc()
+    def redelivered_from(self, queue: str) -> Counter:
+        """What counts messages of this queue that are delivered again; all queues of one message are counted as one."""
+        return self._redelivered.labels(".".join(queue.split(".")[:2]))
 
 
 PROCESS = ProcessMetrics()
