@@ -8,6 +8,7 @@ POOL = 'pool=~"$pool"'
 SERVICES = 'job=~"ingest|dispatcher|runner|monitor"'
 
 WAITING = f"max by (priority, pool) (taskandgo_tasks_waiting{{{PRIORITY}, {POOL}}})"
+RUNNING = f"max by (priority, pool) (taskandgo_tasks_running{{{PRIORITY}, {POOL}}})"
 OLDEST = f"max by (priority, pool) (taskandgo_oldest_waiting_seconds{{{PRIORITY}, {POOL}}})"
 RUNNERS = f"max by (pool, isolation, metering) (taskandgo_runners{{{POOL}}})"
 SLOTS = f"max by (runner, pool) (taskandgo_runner_slots{{{POOL}}})"

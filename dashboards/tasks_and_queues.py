@@ -4,7 +4,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards.frame import frame
 from dashboards.panels import Panels, heat, lines, quantiles, rate, row
-from dashboards.series import OLDEST, POOL, PRIORITY, WAITING
+from dashboards.series import OLDEST, POOL, PRIORITY, RUNNING, WAITING
 
 
 def dashboard() -> Dashboard:
@@ -39,17 +39,17 @@ def _waiting() -> Panels:
             {"{{code}}": f"sum by (code) ({rate('taskandgo_tasks_refused_total')})"},
         ),
         lines(
-            "Accepted by language",
-            "Tasks recorded as accepted.",
-            "ops",
-            {"{{language}}": f"sum by (language) ({rate('taskandgo_tasks_accepted_total', PRIORITY)})"},
-            stacked=True,
-        ),
-        lines(
             "Waiting by priority and pool",
             "Tasks that are queued; those whose start is not due yet do not count.",
             "short",
             {"{{priority}} in {{pool}}": WAITING},
+            stacked=True,
+        ),
+        lines(
+            "Running by priority and pool",
+            "Tasks of which a chunk has started, and that have not ended.",
+            "short",
+            {"{{priority}} in {{pool}}": RUNNING},
             stacked=True,
         ),
         lines("Oldest waiting", "Age of the oldest task that waits.", "s", {"{{priority}} in {{pool}}": OLDEST}),

@@ -134,6 +134,12 @@ class Metrics:
             ["priority", "pool"],
             registry=registry,
         )
+        self.tasks_running = Gauge(
+            "taskandgo_tasks_running",
+            "Tasks of which a chunk has started, and that have not ended.",
+            ["priority", "pool"],
+            registry=registry,
+        )
         self.tasks = Gauge("taskandgo_tasks", "Tasks in the store.", ["state"], registry=registry)
         self.chunks_waiting = Gauge(
             "taskandgo_chunks_waiting",

@@ -6,8 +6,7 @@ slow one makes nobody wait for more than some seconds.
 
 import asyncio
 import math
-from collections import Counter
-from datetime import datetime
+from dataclasses import dataclass
 
 import structlog
 
@@ -34,6 +33,15 @@ EVENTS = (MONITOR_TASK_FINISHED, MONITOR_CHUNK_STARTED, MONITOR_CHUNK_FINISHED, 
 DEFAULT_POOL = "default"
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Level:
+    """The open tasks of a priority in a pool, or in all pools that are not told apart; `oldest` in seconds."""
+
+    waiting: int = 0
+    running: int = 0
+    oldest: float = 0.0
 
 
 class ReadBacklog:
@@ -82,18 +90,18 @@ class ReadBacklog:
         self._metrics.blob_bytes.set(blobs.size_bytes)
 
     def _show_waiting(self, waiting: list[Waiting]) -> None:
-        counts, oldest = Counter[tuple[Priority, str]](), dict[tuple[Priority, str], datetime]()
-        for level in waiting:
-            key = (level.priority, self._pools.label(level.pool))
-            counts[key] += level.count
-            oldest[key] = min(oldest.get(key, level.oldest_queued_at), level.oldest_queued_at)
         now = self._clock.now()
-        self._metrics.tasks_waiting.clear()
-        self._metrics.oldest_waiting_seconds.clear()
-        for priority, pool in {*((priority, DEFAULT_POOL) for priority in Priority), *counts}:
-            age = seconds_between(oldest.get((priority, pool), now), now)
-            self._metrics.tasks_waiting.labels(priority.word, pool).set(counts[priority, pool])
-            self._metrics.oldest_waiting_seconds.labels(priority.word, pool).set(age)
+        levels = {(priority, DEFAULT_POOL): Level() for priority in Priority}
+        for found in waiting:
+            level = levels.setdefault((found.priority, self._pools.label(found.pool)), Level())
+            level.waiting += found.count
+            level.running += found.running
+            level.oldest = max(level.oldest, seconds_between(found.oldest_queued_at or now, now))
+        self._forget_waiting()
+        for (priority, pool), level in levels.items():
+            self._metrics.tasks_waiting.labels(priority.word, pool).set(level.waiting)
+            self._metrics.tasks_running.labels(priority.word, pool).set(level.running)
+            self._metrics.oldest_waiting_seconds.labels(priority.word, pool).set(level.oldest)
 
     async def _read_broker(self) -> None:
         queues = {pool: runner_chunk_ready(pool) for pool in self._pools.known}
@@ -123,5 +131,9 @@ class ReadBacklog:
     def _forget_store(self) -> None:
         self._metrics.blobs.set(math.nan)
         self._metrics.blob_bytes.set(math.nan)
-        for gauge in (self._metrics.tasks_waiting, self._metrics.oldest_waiting_seconds, self._metrics.tasks):
+        self._metrics.tasks.clear()
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        for gauge in (self._metrics.tasks_waiting, self._metrics.tasks_running, self._metrics.oldest_waiting_seconds):
             gauge.clear()

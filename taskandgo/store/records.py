@@ -263,12 +263,13 @@ class TaskFilter(Value, frozen=True):
 
 
 class Waiting(Value, frozen=True):
-    """How many tasks of a priority and pool are queued, and since when the oldest is."""
+    """How many tasks of a priority and pool are queued, since when the oldest is, and how many are running."""
 
     priority: Priority
     pool: str
     count: int
-    oldest_queued_at: datetime
+    oldest_queued_at: datetime | None
+    running: int = 0
 
 
 class UnfinishedTask(Value, frozen=True):

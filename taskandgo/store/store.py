@@ -185,7 +185,7 @@ class Store:
         return await self._database.read(lambda c: reads.unfinished(c, after_task_id, limit))
 
     async def waiting(self) -> list[Waiting]:
-        """The queued tasks whose start is due, counted by priority and pool."""
+        """The open tasks whose start is due, counted by priority and pool."""
         return await self._database.read(reads.waiting)
 
     async def count_queued(self) -> tuple[int, dict[str, int]]:

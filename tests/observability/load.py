@@ -47,7 +47,9 @@ def tasks() -> Iterator[api.Task]:
 def large(stack: Stack) -> Iterable[api.Task]:
     """What needs a blob."""
     uploaded = httpx.put(f"http://{stack.http_address}/blobs", content=uuid4().bytes * 40_000).raise_for_status()
-    return [api.Task(data="python:import sys; print(len(sys.stdin.buffer.read()))", stdin_blob=uploaded.json()["sha256"])]
+    return [
+        api.Task(data="python:import sys; print(len(sys.stdin.buffer.read()))", stdin_blob=uploaded.json()["sha256"])
+    ]
 
 
 def run(client: api_grpc.SchedulerStub, task: api.Task) -> api.TaskStatus:
