@@ -70,6 +70,11 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 	@tools/install-servers
 	@$(PY) -m bench.split
 
+.PHONY: bench-monitor
+bench-monitor: setup ## Measure the monitor: its rate and its memory over 1,000,000 events
+	@tools/install-servers
+	@$(PY) -m bench.monitor
+
 .PHONY: bench-sandbox
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap

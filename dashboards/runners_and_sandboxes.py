@@ -12,6 +12,7 @@ def dashboard() -> Dashboard:
     found = frame("runners-and-sandboxes", "Runners and sandboxes", "Who runs code, how busy, and what boxes cost.")
     for title, panels in {
         "Runners": _runners(),
+        "Processes": _processes(),
         "What code uses": _usage(),
         "Sandboxes and compilers": _boxes(),
     }.items():
@@ -37,6 +38,11 @@ def _runners() -> Panels:
             "short",
             {"{{isolation}}, {{metering}}": f"sum by (isolation, metering) ({RUNNERS})"},
         ),
+    )
+
+
+def _processes() -> Panels:
+    return (
         lines(
             "Attempts by outcome",
             "Attempts that ended, as the runners count them.",

@@ -13,7 +13,9 @@ def dashboard() -> Dashboard:
     for title, panels in {
         "Coming in and waiting": _waiting(),
         "How long it takes": _durations(),
+        "How it is spread": _spread(),
         "Attempts": _attempts(),
+        "Repeated attempts": _repeated(),
         "What went wrong": _faults(),
         "The store": _store(),
     }.items():
@@ -82,6 +84,11 @@ def _durations() -> Panels:
             "s",
             quantiles("taskandgo_task_seconds", PRIORITY, "priority"),
         ),
+    )
+
+
+def _spread() -> Panels:
+    return (
         heat(
             "Queue wait",
             "How many tasks waited how long.",
@@ -119,6 +126,11 @@ def _attempts() -> Panels:
                 "ended": f"sum({rate('taskandgo_chunks_finished_total')})",
             },
         ),
+    )
+
+
+def _repeated() -> Panels:
+    return (
         lines(
             "Retries",
             "Attempts that are to be repeated after a while, by how they ended.",
