@@ -1,6 +1,5 @@
 """Wires ingest: settings, broker and store in; the gRPC service, its HTTP form and the outbox's sweep running."""
 
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
-from taskandgo.broker.topology import listener
 from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
 from taskandgo.lifecycle import until_stopped
@@ -63,8 +61,7 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
         await stack.enter_async_context(_sweep(settings, store, clock).running())
-        queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
-        watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
+        watchers.subscription = await broker.consume(watchers.queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
         stack.push_async_callback(watchers.stop)
         http_address = await _serve_http(stack, settings, calls, metrics, store)
         grpc_address = await stack.enter_async_context(

@@ -12,6 +12,7 @@ from services.ingest.stream_tasks import Requests
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from taskandgo.errors import AwayError
+from taskandgo.rpc.call_spans import grpc_call
 from taskandgo.rpc.refusal import RefusalError, abort, away
 
 Answer = TypeVar("Answer")
@@ -57,7 +58,7 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         self, request: api.RunTaskRequest, context: Context
     ) -> AsyncIterator[api.RunTaskResponse]:
         try:
-            with self._metrics.stream("RunTask"):
+            with self._metrics.stream("RunTask"), grpc_call("RunTask", context.invocation_metadata):
                 async for view in self._calls.run_task(request.task):
                     if isinstance(view, api.SubmitTaskResponse):
                         yield api.RunTaskResponse(submitted=view)
@@ -78,7 +79,7 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[api.StreamTasksResponse]:
         try:
-            with self._metrics.stream("StreamTasks"):
+            with self._metrics.stream("StreamTasks"), grpc_call("StreamTasks", context.invocation_metadata):
                 async for answer in self._calls.stream_tasks(request_iterator):
                     yield answer
         except (RefusalError, AwayError) as error:
@@ -99,7 +100,7 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
 
     async def _answer(self, name: str, call: Awaitable[Answer], context: Context) -> Answer:
         try:
-            with self._metrics.call(name):
+            with self._metrics.call(name), grpc_call(name, context.invocation_metadata):
                 return await call
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)

@@ -6,6 +6,7 @@ a message that need not be kept never holds its publisher up.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -66,9 +67,9 @@ class Publisher:
             ready.close()
         return self.connected
 
-    async def kept(self, body: bytes, key: str, priority: Priority) -> None:
+    async def kept(self, body: bytes, key: str, priority: Priority, headers: Mapping[str, str]) -> None:
         """Publish and wait for the confirm."""
-        await self._confirmed(self._kept, body, key, priority, {})
+        await self._confirmed(self._kept, body, key, priority, dict(headers))
 
     async def dead_letter(self, body: bytes, headers: HeadersType) -> None:
         """Publish to the dead letters and wait for the confirm."""

@@ -28,6 +28,7 @@ from taskandgo.store.blob_store import BlobStore
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
 from taskandgo.store.outputs import Outputs
+from taskandgo.store.recent_ends import RecentEnds
 from taskandgo.store.records import (
     Acceptance,
     ChunkFilter,
@@ -49,12 +50,15 @@ from taskandgo.store.records import (
     Waiting,
 )
 from taskandgo.task import TaskSpec
-from taskandgo.telemetry.process_metrics import PROCESS
-from taskandgo.words import TaskState
+from taskandgo.words import Outcome, TaskState
 
 LARGEST = 400
 #: How long work that no answer waits for may wait for more of its kind.
 LINGER_SECONDS = 0.05
+#: Most attempts end so soon after their start that recording it would be work for nothing.
+START_LINGER_SECONDS = 0.02
+#: Longer than a start: whether a lost attempt had started decides whether its runner died of it.
+LOST_LINGER_SECONDS = 0.04
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -69,11 +73,13 @@ class Store:
         self.blobs = BlobStore(database)
         self.outputs = Outputs(database, self.blobs)
         self._accepting = self._grouped(accept.accept)
-        self._confirming = self._grouped(outbox.confirm, LINGER_SECONDS)
+        self._confirming = GroupCommit(self._confirm, LARGEST, LINGER_SECONDS, "confirm")
         self._opening = self._grouped(chunks.open_chunks)
-        self._starting = self._grouped(chunks.start_chunks)
+        self._ends = RecentEnds()
+        self._starting = GroupCommit(self._start, LARGEST, START_LINGER_SECONDS, "start_chunks")
         self._waking = self._grouped(chunks.wake_chunks)
         self._recording = self._grouped(results.record_endings)
+        self._losing = self._grouped(results.record_endings, LOST_LINGER_SECONDS)
         self._cancelling = self._grouped(cancel.cancel_tasks)
         self._expiring = self._grouped(cancel.expire_tasks)
         self._retrying = self._grouped(retry.retry_tasks)
@@ -102,7 +108,7 @@ class Store:
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
     ) -> bool:
-        """A runner began this attempt; nothing happens if it is no longer the present one.
+        """A runner began this attempt; nothing happens if it has ended, or is no longer the present one.
 
         True if the task has been cancelled, so that nobody wants what runs.
         """
@@ -110,6 +116,10 @@ class Store:
 
     async def record_ending(self, ending: Ending, advance: results.Advance) -> Recorded:
         """Apply the end of an attempt, if it counts; `advance` says how task and chunk go on."""
+        message = ending.message
+        if message.result.outcome is Outcome.LOST:
+            return await self._losing.submit((ending, advance))
+        self._ends.add((message.task_id, message.chunk_index, message.attempt))
         return await self._recording.submit((ending, advance))
 
     async def wake_chunk(self, due: Due) -> OpenChunk | None:
@@ -204,15 +214,23 @@ class Store:
         """Return when everything submitted is committed or has failed."""
         groups = (
             *(self._accepting, self._confirming, self._opening, self._starting, self._waking),
-            *(self._recording, self._cancelling, self._expiring, self._retrying, self._forgetting),
+            *(self._recording, self._losing, self._cancelling, self._expiring, self._retrying, self._forgetting),
         )
         await asyncio.gather(*(group.drain() for group in groups))
 
-    def _grouped(self, work: Work[Item, Answer], linger_seconds: float = 0.0) -> GroupCommit[Item, Answer]:
-        size = PROCESS.group_commit_size.labels(work.__name__)
+    async def _confirm(self, confirmed: Sequence[outbox.Confirmed]) -> Sequence[None]:
+        return await self._database.change(lambda connection: outbox.confirm(connection, confirmed))
 
+    async def _start(self, starts: Sequence[chunks.Start]) -> Sequence[bool]:
+        going_on = [start for start in starts if not self._ends.take(start[:3])]
+        if not going_on:
+            return [False] * len(starts)
+        answers = await self._database.write(lambda connection: chunks.start_chunks(connection, going_on))
+        unwanted = dict(zip((start[:3] for start in going_on), answers, strict=True))
+        return [unwanted.get(start[:3], False) for start in starts]
+
+    def _grouped(self, work: Work[Item, Answer], linger_seconds: float = 0.0) -> GroupCommit[Item, Answer]:
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:
-            size.observe(len(items))
             return await self._database.write(lambda connection: work(connection, items))
 
-        return GroupCommit(flush, LARGEST, linger_seconds)
+        return GroupCommit(flush, LARGEST, linger_seconds, work.__name__)

@@ -5,10 +5,10 @@ trace, so that what belongs to no task leaves none.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
-from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
 from opentelemetry.trace import (
     Link,
     Span,
@@ -20,6 +20,7 @@ from opentelemetry.trace import (
     format_span_id,
     format_trace_id,
     get_current_span,
+    set_span_in_context,
     use_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -38,6 +39,7 @@ KINDS: dict[Kind, SpanKind] = {
 #: What a caller's own state may take up; it travels with everything that becomes of its task.
 LONGEST_STATE = 512
 
+_OF_MANY = create_key("taskandgo-of-many")
 _w3c = TraceContextTextMapPropagator()
 
 
@@ -60,11 +62,8 @@ class Recorder:
         """A span around what happens inside, under the parent (None: what runs now) if that is recorded."""
         parent = get_current() if parent is None else parent
         if not is_sampled(get_current_span(parent).get_span_context()):
-            token = attach(parent)
-            try:
+            with self.within(parent):
                 yield
-            finally:
-                detach(token)
             return
         planned = emission_of(parent)
         with self._ids.next_is(planned.span_id):
@@ -76,29 +75,38 @@ class Recorder:
                 span.set_attribute("error.type", type(error).__qualname__)
                 raise
 
-    def call_span(self, name: str, parent: Context, attributes: Attributes) -> Span:
-        """A span of a call; the sampler decides whether it is recorded. Whoever asks for it ends it."""
-        return self._tracer.start_span(
-            name, parent, SpanKind.SERVER, attributes, record_exception=False, set_status_on_exception=False
-        )
+    def begin_call(self, name: str, parent: Context, attributes: Attributes, *, of_many: bool) -> Span:
+        """The span of a call, around all that runs in the present asyncio task from now on.
 
-    def trace_of_new_task(self, task_id: str, *, of_many: bool) -> dict[str, str]:
+        The sampler decides whether it is recorded. Whoever asked for it ends it.
+        """
+        span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+        # Never detached: a stream of answers may be left in another context than it was begun in.
+        attach(set_value(_OF_MANY, of_many, set_span_in_context(span, parent)))
+        return span
+
+    def trace_of_new_task(self, task_id: str) -> dict[str, str]:
         """The context of what runs now, or of a trace of the task's own when a call brings many tasks."""
         now = get_current_span()
         called = now.get_span_context()
-        if not of_many or not is_sampled(called):
+        if not get_value(_OF_MANY) or not is_sampled(called):
             now.set_attribute(TASK_ID, task_id)
             return self.carrier()
         span = self._tracer.start_span("accept task", Context(), SpanKind.INTERNAL, {TASK_ID: task_id}, [Link(called)])
         with use_span(span, end_on_exit=True):
             return self.carrier()
 
-    @contextmanager
     def emitting(
         self, trace: Carrier, place: tuple[int, int, int], gathered: Sequence[tuple[int, int]]
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """What is published inside is an attempt of a task; see `tracing.emitting`."""
-        token = attach(emission(self.context_of(trace), get_current_span().get_span_context(), place, gathered))
+        cause = get_current_span().get_span_context()
+        return self.within(emission(self.context_of(trace), cause, place, gathered))
+
+    @contextmanager
+    def within(self, context: Context) -> Iterator[None]:
+        """What happens inside is in this trace, but has no span of its own."""
+        token = attach(context)
         try:
             yield
         finally:

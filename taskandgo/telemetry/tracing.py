@@ -62,6 +62,12 @@ def emitting(
     return found.emitting(trace, place, gathered) if found and trace else NOTHING
 
 
+def trace_of_new_task(task_id: str) -> dict[str, str]:
+    """What a task that is accepted now carries, so that all that becomes of it is in one trace; empty if in none."""
+    found = _Switch.recorder
+    return found.trace_of_new_task(task_id) if found else {}
+
+
 @contextmanager
 def tracing(service: str) -> Iterator[None]:
     """Record and export spans while the context lasts, if the environment asks for it; SettingsError if wrongly."""

@@ -100,6 +100,7 @@ def private_prometheus(folder: Path, targets: Targets, alerts: str) -> Iterator[
 def _configuration(targets: Targets) -> str:
     found = yaml.safe_load((DEPLOYED / "prometheus.yml").read_text())
     found["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
+    found["scrape_configs"] = [scraped for scraped in found["scrape_configs"] if scraped["job_name"] in targets]
     for scraped in found["scrape_configs"]:
         del scraped["dns_sd_configs"]
         scraped["static_configs"] = [{"targets": list(targets[scraped["job_name"]])}]
