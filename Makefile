@@ -39,6 +39,7 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@tools/generate-proto --check
 	@tools/lint-proto
 	@tools/write-dashboards --check
+	@tools/write-cluster-monitoring --check
 	@tools/check-alerts
 	@$(PY) -m pytest -q tests/unit tests/architecture
 

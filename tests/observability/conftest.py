@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.stack import SERVICES, Stack, free_port, running
+from tests.otlp_receiver import Received, receiving
 from tests.servers.postgres import fresh_database
 from tests.servers.prometheus import DEPLOYED, Prometheus, private_prometheus
 from tests.servers.rabbitmq import fresh_vhost
@@ -43,7 +44,7 @@ def observed(rabbitmq_url: str, postgres_url: str, tmp_path_factory: pytest.Temp
         "MONITOR_RUNNER_GONE_SECONDS": "3",
         "RUNNER_SLOTS": "1",
     }
-    with running("services", folder, env) as stack:
+    with receiving() as traces, running("services", folder, env | tracing_to(traces)) as stack:
         listens |= {"ingest": stack.http_address, "monitor": stack.metrics_address}
         targets = {name: [listen for at, listen in listens.items() if at.startswith(name)] for name in SERVICES}
         with private_prometheus(folder, targets, quick_alerts()) as prometheus:
@@ -52,6 +53,11 @@ def observed(rabbitmq_url: str, postgres_url: str, tmp_path_factory: pytest.Temp
                 found.start(name)
             prometheus.once(lambda seen: seen.value("sum(up)") == len(listens))
             yield found
+
+
+def tracing_to(traces: Received) -> dict[str, str]:
+    """What makes the services trace."""
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.address, "OTEL_TRACES_SAMPLER": "parentbased_always_on"}
 
 
 def quick_alerts() -> str:

@@ -17,6 +17,9 @@ from taskandgo.broker.topology import EXCHANGE
 from tests.observability.conftest import Observed
 from tests.servers.rabbitmq import NODES, PrivateNode
 
+#: The first of them starts servers and nine processes.
+pytestmark = pytest.mark.timeout(300)
+
 RUNNERS = ("runner", "runner-2")
 SLEEPS = "python:import time; time.sleep(60)"
 

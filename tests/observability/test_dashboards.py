@@ -13,6 +13,9 @@ from taskandgo.api import scheduler_pb2 as api
 from tests.observability.conftest import Observed, dashboards
 from tests.observability.load import run_everything
 
+#: The first of them starts servers and nine processes.
+pytestmark = pytest.mark.timeout(300)
+
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "metrics.md"
 #: Standing for what Grafana puts in.
 VARIABLES = {"$__rate_interval": "2m", "$pool": ".*", "$priority": ".*"}
@@ -84,6 +87,14 @@ def test_variables_and_marks_can_be_asked_for(path: Path, observed: Observed, en
             assert {"default", "normal"} & {one["metric"][label] for one in observed.prometheus.query(metric)}
     for mark in dashboard["annotations"]["list"]:
         observed.prometheus.query(mark["expr"])
+
+
+@pytest.mark.parametrize("histogram", ["task_queue_wait", "chunk_run", "task"])
+def test_durations_point_at_traces(histogram: str, observed: Observed, ended: list[api.TaskStatus]) -> None:
+    assert ended
+    found = observed.prometheus.exemplars(f"taskandgo_{histogram}_seconds_bucket")
+    assert found
+    assert all(re.fullmatch("[0-9a-f]{32}", exemplar["labels"]["trace_id"]) for exemplar in found)
 
 
 def test_two_of_a_service_count_nothing_twice(observed: Observed, ended: list[api.TaskStatus]) -> None:

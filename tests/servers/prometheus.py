@@ -58,11 +58,16 @@ class Prometheus:
         alerts = self._get("alerts")["alerts"]
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def once(self, wanted: Callable[["Prometheus"], object], seconds: float = 60.0) -> None:
+    def problems(self) -> dict[str, str]:
+        """Why it could not scrape whom it cannot scrape."""
+        targets = self._get("targets")["activeTargets"]
+        return {target["scrapeUrl"]: target["lastError"] for target in targets if target["lastError"]}
+
+    def once(self, wanted: Callable[["Prometheus"], object], seconds: float = 90.0) -> None:
         """Return as soon as it is as wanted; what it has seen is asked for as often as it looks."""
         deadline = time.monotonic() + seconds
         while not wanted(self):
-            assert time.monotonic() < deadline, f"not within {seconds} s; firing: {sorted(self.firing())}"
+            assert time.monotonic() < deadline, f"not within {seconds} s; firing: {self.firing()}; {self.problems()}"
             time.sleep(0.25)
 
     def _get(self, path: str, **parameters: str) -> Any:
