@@ -28,6 +28,7 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
 	@tools/install-chromium
+	@tools/install-prometheus
 	@$(PY) -m pytest
 
 .PHONY: test-docker
@@ -53,7 +54,9 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@tools/generate-proto --check
 	@tools/lint-proto
 	@tools/vendor-dashboard --check
+	@tools/write-dashboards --check
 	@tools/write-cluster-monitoring --check
+	@tools/check-alerts
 	@.venv/bin/hadolint Dockerfile
 	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
@@ -70,6 +73,10 @@ proto: setup ## Generate taskandgo/api from proto/
 vendor: ## Copy the dashboard's libraries anew, as package.json pins them
 	@tools/vendor-dashboard
 
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards from dashboards/
+	@tools/write-dashboards
+
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew
 	@tools/lock-dependencies
@@ -84,6 +91,11 @@ bench: setup ## Measure the stack side by side with Celery and Dramatiq
 bench-split: setup ## Measure split tasks: uneven ones, many chunks beside others, two slots against one
 	@tools/install-servers
 	@$(PY) -m bench.split
+
+.PHONY: bench-monitor
+bench-monitor: setup ## Measure the monitor: its rate and its memory over 1,000,000 events
+	@tools/install-servers
+	@$(PY) -m bench.monitor
 
 .PHONY: bench-sandbox
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go

@@ -44,6 +44,7 @@ from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
+from taskandgo.telemetry.process_metrics import watching_process
 
 SERVICE = "scheduler.Scheduler"
 GRACE_SECONDS = 5.0
@@ -123,7 +124,11 @@ async def _serve_http(
         return {"store": await _answers(store)}
 
     app = Starlette(
-        routes=[*blob_routes(calls, metrics), *api_routes(calls, metrics), *ops_routes(ready, metrics.registry)]
+        routes=[
+            *blob_routes(calls, metrics),
+            *api_routes(calls, metrics),
+            *ops_routes("ingest", ready, metrics.registry),
+        ]
     )
     return await stack.enter_async_context(serve_http(app, settings.ingest_http_listen))
 
@@ -141,6 +146,7 @@ async def main() -> None:
     settings = load(IngestSettings)
     configure_logs(settings, "ingest")
     async with (
+        watching_process("ingest"),
         open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve_blobs(settings, store),

@@ -83,10 +83,10 @@ class Store:
         self.blobs = BlobStore(database)
         self.outputs = Outputs(database, self.blobs)
         self._accepting = self._grouped(accept.accept)
-        self._confirming = GroupCommit(self._confirm, LARGEST, LINGER_SECONDS)
+        self._confirming = GroupCommit(self._confirm, LARGEST, LINGER_SECONDS, "confirm")
         self._opening = self._grouped(chunks.open_chunks)
         self._ends = RecentEnds()
-        self._starting = GroupCommit(self._start, LARGEST, START_LINGER_SECONDS)
+        self._starting = GroupCommit(self._start, LARGEST, START_LINGER_SECONDS, "start_chunks")
         self._waking = self._grouped(chunks.wake_chunks)
         self._recording = self._grouped(results.record_endings)
         self._losing = self._grouped(results.record_endings, LOST_LINGER_SECONDS)
@@ -245,7 +245,7 @@ class Store:
         return await self._database.write(lambda c: in_flight.claim_chunks(c, claims, at))
 
     async def waiting(self) -> list[Waiting]:
-        """The queued tasks, counted by priority."""
+        """The open tasks whose start is due, counted by priority and pool."""
         return await self._database.read(reads.waiting)
 
     async def count_queued(self) -> tuple[int, dict[str, int]]:
@@ -283,4 +283,4 @@ class Store:
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:
             return await self._database.write(lambda connection: work(connection, items))
 
-        return GroupCommit(flush, LARGEST, linger_seconds)
+        return GroupCommit(flush, LARGEST, linger_seconds, work.__name__)
