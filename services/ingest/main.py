@@ -22,7 +22,6 @@ from services.ingest.settings import IngestSettings
 from services.ingest.submit_task import SubmitTask
 from services.ingest.sweep_store import SweepStore
 from services.ingest.task_rules import TaskRules
-from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
@@ -41,6 +40,7 @@ from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
+from taskandgo.watchers import Watchers
 
 SERVICE = "scheduler.Scheduler"
 GRACE_SECONDS = 5.0

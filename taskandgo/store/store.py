@@ -189,6 +189,10 @@ class Store:
         """Tasks that run, the oldest first, up to a thousand."""
         return await self._database.read(search.running_tasks)
 
+    async def task_row(self, task_id: str) -> TaskRecord | None:
+        """The task without its result, however much that is."""
+        return await self._database.read(lambda c: search.task_row(c, task_id))
+
     async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
         """How the task's chunks are doing, so many neighbours at a time."""
         return await self._database.read(lambda c: chunk_counts.count_chunks(c, task_id, chunk_count, together))
