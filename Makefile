@@ -28,6 +28,7 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
 	@tools/install-chromium
+	@tools/vendor-dashboard --check
 	@$(PY) -m pytest
 
 .PHONY: check

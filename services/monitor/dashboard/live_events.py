@@ -31,6 +31,8 @@ KEYS = ("chunk.started.#", "task.finished.#")
 #: How long the rates go on being counted when nobody looks any more: as long as the charts are.
 LINGER_SECONDS = 900.0
 MOST_RUNNING = 10_000
+#: How often the slots are counted, for their chart.
+LOOK_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -57,6 +59,7 @@ class LiveEvents:
     history: History = field(default_factory=History)
     running: dict[str, RunningTask] = field(default_factory=dict)
     count: int = 0
+    _slots_at: float = 0.0
     _lookers: int = 0
     _bound: bool = False
     _subscription: Subscription | None = None
@@ -106,17 +109,17 @@ class LiveEvents:
         now = self.clock.now().timestamp()
         if isinstance(message, RunnerHeartbeat):
             self.runners.hear(message)
+            self._look_at_slots(now)
             return
         self.count += 1
         if isinstance(message, ChunkStarted):
-            self._started(message, now)
+            self._started(message)
         elif isinstance(message, TaskFinished):
             self._finished(message, now)
         if isinstance(message, ChunkStarted | ChunkOutput | TaskFinished):
             self.watchers.pass_on(message)
 
-    def _started(self, message: ChunkStarted, now: float) -> None:
-        self.history.started(now)
+    def _started(self, message: ChunkStarted) -> None:
         before = self.running.get(message.task_id)
         if before is None and len(self.running) >= MOST_RUNNING:
             return
@@ -128,6 +131,14 @@ class LiveEvents:
             started_at=started_at,
             runner=message.runner,
         )
+
+    def _look_at_slots(self, now: float) -> None:
+        # There may be thousands of runners, each with a heartbeat every other second.
+        if now < self._slots_at + LOOK_SECONDS:
+            return
+        self._slots_at = now
+        alive = [one for one in self.runners.all() if not one.is_silent(self.clock.now())]
+        self.history.slots(now, sum(one.busy for one in alive), sum(one.slots for one in alive))
 
     def _finished(self, message: TaskFinished, now: float) -> None:
         self.history.finished(now, message.state)
@@ -142,7 +153,7 @@ class LiveEvents:
             assert self._subscription is not None
             try:
                 await asyncio.gather(*map(self._subscription.bind, KEYS))
-                self._bound = True
+                self._bound = self.history.counting = True
                 for record in await self.store.running_tasks():
                     self.running.setdefault(record.task_id, _running(record))
             except (BrokerAwayError, StoreAwayError) as error:
@@ -163,8 +174,7 @@ class LiveEvents:
                 await asyncio.gather(*map(self._subscription.unbind, KEYS))
             except BrokerAwayError as error:
                 log.warning("dashboard.not_unbound", error=str(error))
-            self._bound = False
-            self.history = History()
+            self._bound = self.history.counting = False
             self.running.clear()
 
 

@@ -90,7 +90,7 @@ class OverviewPage:
         waiting = None if queues is None else sum(level.waiting for level in queues)
         now = self.events.clock.now().timestamp()
         history = self.events.history
-        history.looked(now, waiting, busy, slots)
+        history.waiting(now, waiting)
         succeeded, failed = history.per_second(now, RATE_SECONDS)
         dead_letters = await self._dead_letters()
         newest = sorted(self.events.running.values(), key=lambda one: one.started_at, reverse=True)

@@ -91,7 +91,7 @@ class TaskPage:
         blocks, gap = self.log.since(place)
         if not blocks:
             return self.log.end, None
-        written = [[block.chunk, block.attempt, block.stream.value, block.text] for block in blocks]
+        written = [[one.chunk, one.attempt, one.stream.value, one.text, one.missed_bytes] for one in blocks]
         return self.log.end, event("output", {"again": place == 0, "gap": gap, "blocks": written})
 
     async def frames(self) -> Sequence[Frame]:

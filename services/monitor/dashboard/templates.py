@@ -24,7 +24,8 @@ def make_templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.filters |= {"age": age, "clock": clock, "duration": duration, "lasting": lasting, "size": size, "thousands": thousands}
+    for show in (age, clock, duration, lasting, size, thousands):
+        found.filters[show.__name__] = show
     found.globals["version"] = __version__
     return found
 

@@ -49,9 +49,10 @@ export function appendOutput({ again, gap, blocks }) {
   }
   document.getElementById("log-box").hidden = false;
   document.querySelector(".waiting-output")?.remove();
-  if (gap) log.append(span("… earlier output is left out …\n", ["dim"]));
+  if (gap) log.append(span("… earlier output is left out …\n", ["from"]));
   const many = document.getElementById("cells") !== null;
-  for (const [chunk, attempt, stream, text] of blocks) {
+  for (const [chunk, attempt, stream, text, missed] of blocks) {
+    if (missed) log.append(span(`… ${missed.toLocaleString()} bytes were written before this page listened; they are in the result …\n`, ["from"]));
     const writer = `${chunk}/${attempt}`;
     if (many && writer !== lastChunk) log.append(span(`${log.textContent.endsWith("\n") || !log.hasChildNodes() ? "" : "\n"}chunk ${chunk} `, ["from"]));
     lastChunk = writer;
