@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from tests.e2e.stack import Stack, running
 from tests.servers.postgres import fresh_database
 from tests.servers.rabbitmq import fresh_vhost
 
-#: As root it cannot make the sandbox that it would run pages in.
+PATIENCE_SECONDS = 20
+#: As root Chromium cannot make the sandbox that it would run pages in.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 
 
@@ -34,6 +35,7 @@ def client(stack: Stack) -> Iterator[api_grpc.SchedulerStub]:
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium; Playwright's own is never downloaded."""
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     path = shutil.which("chromium")
     assert path, "Chromium is missing: tools/install-chromium"
     async with async_playwright() as playwright:
@@ -47,7 +49,7 @@ async def page(browser: Browser, stack: Stack) -> AsyncIterator[Page]:
     """A page whose addresses begin at the monitor; it fails the test that asks elsewhere or breaks the policy."""
     base = f"http://{stack.metrics_address}"
     context = await browser.new_context(base_url=base)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     opened = await context.new_page()
     asked: list[str] = []
     complaints: list[str] = []
