@@ -16,6 +16,8 @@ async def test_what_a_task_says_stays_text(page: Page, client: api_grpc.Schedule
     code = (
         f"import sys, time\nprint({ATTACK!r}, flush=True); time.sleep(2); print({ATTACK!r}, file=sys.stderr); exit(1)"
     )
+    await page.goto("/")
+    await expect(page.locator("#live-state")).to_have_text("live")
     submit(client, "hostile-1", code, labels={"set": ATTACK})
     await page.goto("/tasks/hostile-1")
     await expect(page.locator("#log")).to_contain_text(ATTACK)

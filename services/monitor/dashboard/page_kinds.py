@@ -18,7 +18,7 @@ from services.monitor.dashboard.task_page import TaskPage, code_of
 from services.monitor.dashboard.tasks_page import TasksPage, asked
 from taskandgo.explain_task import ExplainTask
 from taskandgo.store.records import TaskRecord
-from taskandgo.words import Priority, TaskState
+from taskandgo.words import Priority, Strategy, TaskState
 
 HIGHEST_INDEX = 2**31 - 2
 
@@ -90,7 +90,9 @@ class PageKinds:
             raise _unknown(row.task_id)
         page = TaskPage(self.events, self.rendering, self.explain, row)
         code, code_cut = code_of(spec)
-        chunks = await self._chunks_of(row.task_id, "", -1).read() if row.chunk_count > 1 else None
+        # It may be cut into chunks only after this.
+        split = spec.strategy is Strategy.SPLIT
+        chunks = await self._chunks_of(row.task_id, "", -1).read() if split else None
         return Opened(page, {"spec": spec, "code": code, "code_cut": code_cut, "chunks": chunks, "kinds": [*KINDS]})
 
     async def _chunks(self, request: Request) -> Opened:
