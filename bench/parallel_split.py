@@ -1,6 +1,10 @@
-"""How much faster CPU-bound work ends when it is cut for two slots instead of one."""
+"""How much faster CPU-bound work ends when it is cut for two slots instead of one; and in two bare processes."""
 
+import os
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,6 +50,24 @@ def measure_speedup(client: api_grpc.SchedulerStub, work: int, rounds: int) -> S
         for pool, times in seconds.items():
             times.append(_run(client, pool, work))
     return Speedup(seconds)
+
+
+def bare_ratio(work: int, rounds: int) -> float:
+    """The same of bare processes, two after another and two at once: what this machine can give; the best rounds."""
+    alone, together = [], []
+    for _ in range(rounds):
+        alone.append(2 * _bare_seconds(1, work))
+        together.append(_bare_seconds(2, work))
+    return min(alone) / min(together)
+
+
+def _bare_seconds(processes: int, work: int) -> float:
+    command, env = [sys.executable, "-I", "-S", "-c", CODE.removeprefix("python:")], {**os.environ, "WORK": str(work)}
+    started = time.perf_counter()
+    running = [subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) for _ in range(processes)]
+    for process in running:
+        process.wait()
+    return time.perf_counter() - started
 
 
 def _run(client: api_grpc.SchedulerStub, pool: str, work: int) -> float:

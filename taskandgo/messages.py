@@ -11,7 +11,7 @@ import msgspec
 from taskandgo.blob_access import BlobAccess, BlobPart
 from taskandgo.errors import UndecodableError
 from taskandgo.task import AttemptResult, Limits, TaskSpec
-from taskandgo.words import Outcome, Priority, Strategy, Stream, TaskState
+from taskandgo.words import NOBODY, Outcome, Priority, Strategy, Stream, TaskState
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -28,7 +28,7 @@ class ChunkReady(Message, frozen=True):
     """A chunk may start on any free slot of its pool; `stdin` and `env` hold its share of the task's input.
 
     A large share is a part of a blob instead, `stdin_part`. `blobs` is how this attempt gets at blobs, its own large
-    output among them; None: it cannot.
+    output among them; None: it cannot. `watcher` is TaskSpec's, and goes into the routing key of what the task tells.
     """
 
     task_id: str
@@ -44,6 +44,7 @@ class ChunkReady(Message, frozen=True):
     limits: Limits = Limits()
     stdin_part: BlobPart | None = None
     blobs: BlobAccess | None = None
+    watcher: str = NOBODY
 
 
 class ChunkStarted(Message, frozen=True):
@@ -56,6 +57,7 @@ class ChunkStarted(Message, frozen=True):
     started_at: datetime
     priority: Priority = Priority.NORMAL
     language: str = ""
+    watcher: str = NOBODY
 
 
 class ChunkOutput(Message, frozen=True):
@@ -67,6 +69,7 @@ class ChunkOutput(Message, frozen=True):
     stream: Stream
     offset: int
     data: bytes
+    watcher: str = NOBODY
 
 
 class ChunkFinished(Message, frozen=True):
@@ -80,6 +83,7 @@ class ChunkFinished(Message, frozen=True):
     finished_at: datetime
     result: AttemptResult
     language: str = ""
+    watcher: str = NOBODY
 
 
 class TaskFinished(Message, frozen=True):
@@ -94,6 +98,7 @@ class TaskFinished(Message, frozen=True):
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime
+    watcher: str = NOBODY
 
 
 class TaskCancelled(Message, frozen=True):

@@ -1,12 +1,14 @@
 """Settings from environment variables: a field's name in capitals is its variable; read once, at a service's start.
 
-Promises: a variable that is misspelt or out of range stops the start, with its name and what is allowed; a
+What is not in the environment may be in a file of the field's name in /run/secrets. Promises: a variable that is
+misspelt or out of range stops the start, with its name and what is allowed; a
 password in an address, or a secret, is never shown; one environment may hold the settings of all services.
 """
 
 import difflib
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -20,6 +22,8 @@ PREFIXES = ("SCHEDULER_", "INGEST_", "DISPATCHER_", "RUNNER_", "MONITOR_", "BROK
 #: What Kubernetes and Docker links put into every container for a service called, say, `ingest`.
 LINKS = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP|SCTP)\w*|NAME|ENV_\w+)")
 HIGHEST_PORT = 65535
+#: Where Docker puts secrets into a container.
+SECRETS = Path("/run/secrets")
 
 _known: set[str] = set()
 
@@ -59,7 +63,7 @@ def _lower(value: object) -> object:
 class Settings(BaseSettings):
     """What every service's settings are."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", secrets_dir=SECRETS if SECRETS.is_dir() else None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from taskandgo.words import Outcome, Priority, Strategy
+from taskandgo.words import NOBODY, Outcome, Priority, Strategy
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,7 +87,10 @@ class Retry(Value, frozen=True):
 
 
 class TaskSpec(Value, frozen=True):
-    """A validated task, as ingest accepted it; what it reads is in `stdin`, or in `stdin_blob` when that is large."""
+    """A validated task, as ingest accepted it; what it reads is in `stdin`, or in `stdin_blob` when that is large.
+
+    `watcher` is the ingest that the task's events go to unasked, since its client stayed with the submit.
+    """
 
     task_id: str
     priority: Priority
@@ -105,6 +108,9 @@ class TaskSpec(Value, frozen=True):
     not_before: datetime | None = None
     deadline: datetime | None = None
     stdin_blob: BlobRef | None = None
+    watcher: str = NOBODY
+    #: Where it belongs in the trace of whoever submitted it, as W3C's headers say it; empty if it is not traced.
+    trace: dict[str, str] = {}
 
     @property
     def blob(self) -> BlobRef | None:

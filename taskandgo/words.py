@@ -5,6 +5,9 @@ Promises: the values are what is stored and sent, so a member's value never chan
 
 from enum import IntEnum, StrEnum
 
+#: Stands for the watcher of a task that no client stayed with, as a word of a routing key.
+NOBODY = "-"
+
 
 class Priority(IntEnum):
     """How urgent a task is; the value is the AMQP priority, higher is more urgent everywhere."""

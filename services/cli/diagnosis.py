@@ -80,18 +80,18 @@ async def _languages(settings: RunnerSettings) -> list[TriedLanguage]:
 
 async def _servers(settings: RunnerSettings) -> list[Reached]:
     reached = []
-    if "BROKER_URL" in os.environ:
+    if "broker_url" in settings.model_fields_set:
         try:
             reached.append(Reached("BROKER_URL", answers=True, said=await broker_version(settings)))
         except AwayError as error:
             reached.append(Reached("BROKER_URL", answers=False, said=str(error)))
-    if "STORE_URL" in os.environ:
-        reached.append(await _store())
+    store = load(StoreSettings)
+    if "store_url" in store.model_fields_set:
+        reached.append(await _store(store.store_url))
     return reached
 
 
-async def _store() -> Reached:
-    url = load(StoreSettings).store_url
+async def _store(url: str) -> Reached:
     file = url.removeprefix("sqlite:///")
     if file != url and not Path(file).is_file():
         return Reached("STORE_URL", answers=False, said=f"there is no file {file} yet; `taskandgo migrate` makes it")

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_STORE = "postgresql://taskandgo:taskandgo@127.0.0.1:5432/taskandgo"
-StoreUrl = Annotated[str, typer.Option("--store", envvar="STORE_URL", help="The store to bring up to date.")]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="The store to bring up to date; the one of STORE_URL unless given.")
+]
 
 
 def ingest() -> None:
@@ -17,7 +18,7 @@ def ingest() -> None:
     from services.ingest.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "ingest")
 
 
 def dispatcher() -> None:
@@ -25,7 +26,7 @@ def dispatcher() -> None:
     from services.dispatcher.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "dispatcher")
 
 
 def runner() -> None:
@@ -33,7 +34,7 @@ def runner() -> None:
     from services.runner.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "runner")
 
 
 def monitor() -> None:
@@ -41,13 +42,14 @@ def monitor() -> None:
     from services.monitor.main import main
     from taskandgo.lifecycle import run
 
-    run(main())
+    run(main(), "monitor")
 
 
-def migrate(*, store: StoreUrl = DEFAULT_STORE) -> None:
+def migrate(*, store: StoreUrl = None) -> None:
     """Bring the store's schema up to date."""
     from taskandgo.lifecycle import run
+    from taskandgo.settings import StoreSettings, load
     from taskandgo.store.migrate import migrate
 
-    run(migrate(store))
+    run(migrate(store or load(StoreSettings).store_url), "migrate")
     typer.echo("The store is up to date.")

@@ -1,6 +1,6 @@
 """Shows an explanation: the headline, the other reasons, each with its code, and what to do."""
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.text import Text
 
 from services.cli.showing import COLOURS
@@ -13,7 +13,7 @@ def show_explanation(explanation: api.Explanation) -> None:
     console.print(explanation_text(explanation), soft_wrap=not console.is_terminal)
 
 
-def explanation_text(explanation: api.Explanation) -> Group:
+def explanation_text(explanation: api.Explanation) -> Text:
     """The explanation as it is shown to people."""
     first, *others = explanation.reasons
     headline = Text(explanation.headline, f"bold {COLOURS.get(explanation.state, 'yellow')}")
@@ -21,7 +21,7 @@ def explanation_text(explanation: api.Explanation) -> Group:
         headline.append_text(_code(first)),
         *(Text(f"  also: {one.text}").append_text(_code(one)) for one in others),
     ]
-    return Group(*lines, *(Text(f"  -> {line}", "green") for line in explanation.todo))
+    return Text("\n").join([*lines, *(Text(f"  -> {line}", "green") for line in explanation.todo)])
 
 
 def _code(reason: api.Reason) -> Text:

@@ -34,7 +34,7 @@ def up(
 
     settings = load_all(Wanted(f"sqlite:///{data.absolute()}", grpc, http, metrics, slots))
     configure_logs(settings.ingest, "up")
-    run(_serve(settings))
+    run(_serve(settings), "up")
 
 
 async def _serve(settings: "AllSettings") -> None:

@@ -3,9 +3,10 @@
 from taskandgo.broker.broker import Broker
 from taskandgo.messages import TaskFinished
 from taskandgo.store.records import FinishedTask
+from taskandgo.words import NOBODY
 
 
-async def announce_task(broker: Broker, task: FinishedTask) -> None:
+async def announce_task(broker: Broker, task: FinishedTask, watcher: str = NOBODY) -> None:
     """Publish TaskFinished; returns when the broker holds it."""
     await broker.publish(
         TaskFinished(
@@ -18,5 +19,6 @@ async def announce_task(broker: Broker, task: FinishedTask) -> None:
             queued_at=task.queued_at,
             started_at=task.started_at,
             finished_at=task.finished_at,
+            watcher=watcher,
         )
     )

@@ -20,9 +20,10 @@ from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.clock import Clock
 from taskandgo.errors import UnroutableError
 from taskandgo.messages import ChunkFinished, ChunkReady
-from taskandgo.store.records import OpenChunk
+from taskandgo.store.records import ChunkFilter, OpenChunk
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, Code, Limits, TaskSpec
+from taskandgo.telemetry.tracing import emitting
 from taskandgo.words import Outcome
 
 #: How much the chunks of one task may hand to its reduce in a message, where there are no blobs to do it with.
@@ -64,7 +65,7 @@ class EmitChunks:
             await self._emit_share(task.spec, chunk, share(task.input, chunk.chunk_count, chunk.chunk_index))
 
     async def _emit_share(self, spec: TaskSpec, chunk: OpenChunk, part: Share) -> None:
-        await self._publish(await self._ready(spec, chunk, part))
+        await self._publish(spec, await self._ready(spec, chunk, part))
 
     async def _emit_reduce(self, spec: TaskSpec, code: Code, chunk: OpenChunk) -> None:
         most_bytes = self.most_reduce_bytes if self.blobs.secret else MOST_REDUCE_BYTES
@@ -79,7 +80,13 @@ class EmitChunks:
         else:
             part = Share(reduce_stdin(found.outputs), {})
         message = await self._ready(spec, chunk, part)
-        await self._publish(msgspec.structs.replace(message, language=code.language, code=code.code))
+        gathered = await self._gathered(spec) if spec.trace else []
+        await self._publish(spec, msgspec.structs.replace(message, language=code.language, code=code.code), gathered)
+
+    async def _gathered(self, spec: TaskSpec) -> list[tuple[int, int]]:
+        """The first chunks that a reduce reads, and the attempts that counted."""
+        wanted = ChunkFilter(task_id=spec.task_id, outcomes=(Outcome.SUCCEEDED,))
+        return [(chunk.chunk_index, chunk.attempt) for chunk in await self.store.list_chunks(wanted) or ()]
 
     async def _ready(self, spec: TaskSpec, chunk: OpenChunk, part: Share) -> ChunkReady:
         stdin_part = await self.blobs.part(part) if part.blob else None
@@ -98,6 +105,7 @@ class EmitChunks:
             limits=self._limits(spec.limits, chunk.out_of_memory_count),
             stdin_part=stdin_part,
             blobs=self.blobs.access(attempt, stdin_part),
+            watcher=spec.watcher,
         )
 
     def _limits(self, asked: Limits, out_of_memory_count: int) -> Limits:
@@ -116,13 +124,15 @@ class EmitChunks:
             finished_at=self.clock.now(),
             result=AttemptResult(outcome=Outcome.OUTPUT_LIMIT, reason=reason),
             language=spec.language,
+            watcher=spec.watcher,
         )
 
-    async def _publish(self, message: ChunkReady) -> None:
-        try:
-            await self.broker.publish(message)
-        except UnroutableError:
-            # The first task of a pool may come before the pool's first runner has declared its queue.
-            await self.broker.declare(runner_chunk_ready(message.pool))
-            await self.broker.publish(message)
+    async def _publish(self, spec: TaskSpec, message: ChunkReady, gathered: Sequence[tuple[int, int]] = ()) -> None:
+        with emitting(spec.trace, (message.chunk_index, message.chunk_count, message.attempt), gathered):
+            try:
+                await self.broker.publish(message)
+            except UnroutableError:
+                # The first task of a pool may come before the pool's first runner has declared its queue.
+                await self.broker.declare(runner_chunk_ready(message.pool))
+                await self.broker.publish(message)
         self.metrics.chunks_emitted.labels(message.priority.word).inc()

@@ -18,6 +18,7 @@ from taskandgo.clock import Clock
 from taskandgo.messages import ChunkCancelled, ChunkFinished
 from taskandgo.store.records import Ending, Recorded
 from taskandgo.store.store import Store
+from taskandgo.telemetry.tracing import step
 from taskandgo.words import Outcome
 
 log = structlog.get_logger()
@@ -38,7 +39,8 @@ class OnChunkFinished:
     async def __call__(self, message: ChunkFinished, delivery: Delivery) -> Disposition:
         """Record the end, then do what it leads to."""
         ending = Ending(message=message, at=self.clock.now(), redelivered=delivery.redelivered)
-        recorded = await self.store.record_ending(ending, self.progress.advance)
+        with step("record result"):
+            recorded = await self.store.record_ending(ending, self.progress.advance)
         self._count(message, recorded)
         _log(message, recorded)
         await self.emit(message.task_id, recorded.emit)
@@ -50,7 +52,7 @@ class OnChunkFinished:
             self.timers.expect(recorded.due_at)
         # A redelivery repeats the announcement: the dispatcher before may have died just ahead of it.
         if recorded.finished and (recorded.newly_finished or delivery.redelivered):
-            await announce_task(self.broker, recorded.finished)
+            await announce_task(self.broker, recorded.finished, message.watcher)
         return Ack()
 
     def _count(self, message: ChunkFinished, recorded: Recorded) -> None:

@@ -15,6 +15,7 @@ from services.ingest.run_task import RunTask
 from services.ingest.stream_tasks import StreamTasks
 from services.ingest.submit_task import SubmitTask
 from services.ingest.submit_tasks import SubmitTasks
+from services.ingest.watch_cluster import WatchCluster
 from services.ingest.watch_task import WatchTask
 from taskandgo.clock import Clock
 from taskandgo.store.store import Store
@@ -38,6 +39,7 @@ class Calls:
     put_blob: PutBlob
     read_output: ReadOutput
     explain_task: ExplainTask
+    watch_cluster: WatchCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ class Shared:
     clock: Clock
 
 
-def make_calls(submit_task: SubmitTask, explain_task: ExplainTask, shared: Shared) -> Calls:
+def make_calls(
+    submit_task: SubmitTask, explain_task: ExplainTask, watch_cluster: WatchCluster, shared: Shared
+) -> Calls:
     """Put the use cases together."""
     store, announcer, clock = shared.store, shared.announcer, shared.clock
     watch_task = WatchTask(store, shared.watchers)
@@ -68,4 +72,5 @@ def make_calls(submit_task: SubmitTask, explain_task: ExplainTask, shared: Share
         put_blob=PutBlob(store.blobs, clock, submit_task.rules.max_blob_bytes),
         read_output=ReadOutput(store),
         explain_task=explain_task,
+        watch_cluster=watch_cluster,
     )

@@ -14,6 +14,7 @@ from services.ingest.calls import Calls
 from services.ingest.metrics import IngestMetrics
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.errors import AwayError
+from taskandgo.rpc.call_spans import http_call
 from taskandgo.rpc.refusal import RefusalError, Violation, away, invalid
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -49,7 +50,11 @@ def api_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
         return await calls.list_chunks(_chunks_request(request))
 
     def route(path: str, method: str, call: str, endpoint: Endpoint) -> Route:
-        return Route(path, answering(endpoint, metrics, call), methods=[method])
+        async def traced(request: Request) -> Message:
+            with http_call(call, method, path, request.headers.items):
+                return await endpoint(request)
+
+        return Route(path, answering(traced, metrics, call), methods=[method])
 
     return [
         route("/submit-task", "POST", "SubmitTask", submit_task),

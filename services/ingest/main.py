@@ -12,16 +12,19 @@ from services.ingest.admission import Admission
 from services.ingest.announce_task import Announcer
 from services.ingest.blob_api import blob_routes
 from services.ingest.calls import Calls, Shared, make_calls
+from services.ingest.event_rates import EventRates
 from services.ingest.explain_task import ExplainTask
 from services.ingest.http_api import api_routes
 from services.ingest.metrics import IngestMetrics
 from services.ingest.on_runner_heartbeat import OnRunnerHeartbeat
+from services.ingest.read_open_tasks import ReadOpenTasks
 from services.ingest.serve_blobs import serve_blobs
 from services.ingest.servicer import SchedulerServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.submit_task import SubmitTask
 from services.ingest.sweep_store import SweepStore
 from services.ingest.task_rules import TaskRules
+from services.ingest.watch_cluster import WatchCluster
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
@@ -67,14 +70,19 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
     submit_task = SubmitTask(_rules(settings), admission, store, announcer, clock, metrics)
     runners = HeardRunners(clock)
     explain_task = ExplainTask(ExplainKnownTask(store, broker, runners, clock), admission)
-    calls = make_calls(submit_task, explain_task, Shared(store, announcer, watchers, clock))
+    rates, open_tasks = EventRates(), ReadOpenTasks(store, clock)
+    watch_cluster = WatchCluster(broker, runners, rates, open_tasks, clock)
+    calls = make_calls(submit_task, explain_task, watch_cluster, Shared(store, announcer, watchers, clock))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(announcer.running())
         await stack.enter_async_context(_sweep(settings, store, clock).running())
-        queue = listener(f"ingest.task-events.{uuid.uuid4().hex}")
-        watchers.subscription = await broker.consume(queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
+        watchers.subscription = await broker.consume(watchers.queue, watchers.on_task_event, prefetch=WATCHED_AT_ONCE)
         stack.push_async_callback(watchers.stop)
         await _hear_runners(stack, broker, runners)
+        events = listener(f"ingest.event-rates.{uuid.uuid4().hex}")
+        rates.subscription = await broker.consume(events, rates.on_event, prefetch=WATCHED_AT_ONCE)
+        stack.push_async_callback(rates.subscription.stop)
+        await stack.enter_async_context(watch_cluster.running())
         http_address = await _serve_http(stack, settings, calls, metrics, store)
         grpc_address = await stack.enter_async_context(
             serve_grpc(

@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import msgspec
+
 from services.ingest.submit_task import SubmitTask
 from services.ingest.watch_task import TaskView, WatchTask
 from taskandgo.api import scheduler_pb2 as api
-from taskandgo.store.records import Acceptance
+from taskandgo.store.records import Acceptance, Submission
 from taskandgo.store.rows import accepted_task
 
 
@@ -18,14 +20,22 @@ class RunTask:
     watch_task: WatchTask
 
     async def __call__(self, task: api.Task) -> AsyncIterator[api.SubmitTaskResponse | TaskView]:
-        """The submit's answer first; the events are followed before it is announced, so none is missed."""
-        submission = await self.submit_task.submission(task)
+        """The submit's answer first; the task names this ingest as its watcher, so that no event is missed."""
+        watchers = self.watch_task.watchers
+        submission = _watched(await self.submit_task.submission(task), watchers.name)
         task_id = submission.task.task_id
-        async with self.watch_task.watchers.follow(task_id) as following:
+        async with watchers.follow(task_id, late=True) as following:
             acceptance = await self.submit_task.keep(submission)
-            await following.bound
             yield self.submit_task.answer(submission.task, acceptance)
-            new = acceptance is Acceptance.ACCEPTED
-            record = accepted_task(submission.task) if new else await self.watch_task.record(task_id)
-            async for view in self.watch_task.views(record, following.events):
-                yield view
+            if acceptance is Acceptance.ACCEPTED:
+                async for view in self.watch_task.views(accepted_task(submission.task), following.events):
+                    yield view
+                return
+        # Whoever submitted it before is its watcher.
+        async for view in self.watch_task(task_id):
+            yield view
+
+
+def _watched(submission: Submission, watcher: str) -> Submission:
+    task = msgspec.structs.replace(submission.task, watcher=watcher)
+    return msgspec.structs.replace(submission, task=task)

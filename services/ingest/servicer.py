@@ -12,6 +12,7 @@ from services.ingest.stream_tasks import Requests
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from taskandgo.errors import AwayError
+from taskandgo.rpc.call_spans import grpc_call
 from taskandgo.rpc.refusal import RefusalError, abort, away
 
 Answer = TypeVar("Answer")
@@ -57,7 +58,7 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         self, request: api.RunTaskRequest, context: Context
     ) -> AsyncIterator[api.RunTaskResponse]:
         try:
-            with self._metrics.stream("RunTask"):
+            with self._metrics.stream("RunTask"), grpc_call("RunTask", context.invocation_metadata):
                 async for view in self._calls.run_task(request.task):
                     if isinstance(view, api.SubmitTaskResponse):
                         yield api.RunTaskResponse(submitted=view)
@@ -81,7 +82,7 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[api.StreamTasksResponse]:
         try:
-            with self._metrics.stream("StreamTasks"):
+            with self._metrics.stream("StreamTasks"), grpc_call("StreamTasks", context.invocation_metadata):
                 async for answer in self._calls.stream_tasks(request_iterator):
                     yield answer
         except (RefusalError, AwayError) as error:
@@ -100,9 +101,17 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
 
+    async def WatchCluster(  # noqa: N802 - the API's name
+        self, request: api.WatchClusterRequest, context: Context
+    ) -> AsyncIterator[api.WatchClusterResponse]:
+        del request, context
+        with self._metrics.stream("WatchCluster"):
+            async for cluster in self._calls.watch_cluster():
+                yield api.WatchClusterResponse(cluster=cluster)
+
     async def _answer(self, name: str, call: Awaitable[Answer], context: Context) -> Answer:
         try:
-            with self._metrics.call(name):
+            with self._metrics.call(name), grpc_call(name, context.invocation_metadata):
                 return await call
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)

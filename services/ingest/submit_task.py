@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 import grpc
+import msgspec
 import structlog
 
 from services.ingest.admission import Admission
@@ -20,6 +21,7 @@ from taskandgo.rpc.refusal import RefusalError, away, invalid
 from taskandgo.store.records import Acceptance, Submission
 from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
+from taskandgo.telemetry.tracing import trace_of_new_task
 
 log = structlog.get_logger()
 
@@ -54,6 +56,8 @@ class SubmitTask:
         blobs = {name: found for name in blob_names(task) if (found := await self.store.blobs.find(name))}
         with self.metrics.refusing():
             spec = self.rules.spec(task, self.clock.now(), blobs)
+        if trace := trace_of_new_task(spec.task_id):
+            spec = msgspec.structs.replace(spec, trace=trace)
         content = large_input(spec) if self.rules.max_blob_bytes else b""
         if content:
             spec, task = set_aside(spec, task, content)

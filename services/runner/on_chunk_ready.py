@@ -84,6 +84,7 @@ class OnChunkReady:
             started_at=started_at,
             priority=message.priority,
             language=message.language,
+            watcher=message.watcher,
         )
 
     async def _finish(self, message: ChunkReady, started_at: datetime | None, result: AttemptResult) -> None:
@@ -96,6 +97,7 @@ class OnChunkReady:
             finished_at=self.clock.now(),
             result=result,
             language=message.language,
+            watcher=message.watcher,
         )
         with self.metrics.unpublished.track_inprogress():
             await self._publish_whatever_it_takes(finished)

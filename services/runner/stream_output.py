@@ -69,6 +69,7 @@ class StreamOutput:
             stream=stream,
             offset=offset,
             data=data,
+            watcher=chunk.watcher,
         )
 
     async def _send(self, before: asyncio.Task[None] | None, blocks: list[ChunkOutput]) -> None:

@@ -1908,3 +1908,254 @@ class Reason(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
+@_typing.final
+class WatchClusterRequest(_message.Message):
+    """Asks to watch everything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClusterRequest: _TypeAlias = WatchClusterRequest  # noqa: Y015
+
+@_typing.final
+class WatchClusterResponse(_message.Message):
+    """How everything is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cluster(self) -> Global___Cluster:
+        """All of it."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Global___Cluster | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClusterResponse: _TypeAlias = WatchClusterResponse  # noqa: Y015
+
+@_typing.final
+class Cluster(_message.Message):
+    """Everything at a glance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    BROKER_CONNECTED_FIELD_NUMBER: _builtins.int
+    STORE_ANSWERS_FIELD_NUMBER: _builtins.int
+    READ_AT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    RUNNERS_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version of the server."""
+    broker_connected: _builtins.bool
+    """Whether the server reaches the broker."""
+    store_answers: _builtins.bool
+    """Whether the server reaches the store; while it does not, `levels`, `running` and `newest` are as they were."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When this was put together."""
+
+    @_builtins.property
+    def read_at(self) -> _timestamp_pb2.Timestamp:
+        """When `levels`, `running` and `newest` were read; a second ago, or some when a great many tasks are open. Absent
+        until they have been.
+        """
+
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]:
+        """One for each priority, the most urgent first."""
+
+    @_builtins.property
+    def runners(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunnerStatus]:
+        """Every runner that was heard within ten minutes, by pool and name."""
+
+    @_builtins.property
+    def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskStatus]:
+        """Tasks that run, those first that were accepted first, at most 200; `levels` say how many there are."""
+
+    @_builtins.property
+    def newest(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskStatus]:
+        """The newest tasks, at most 100."""
+
+    @_builtins.property
+    def rates(self) -> Global___Rates:
+        """How much went on in the seconds before."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.str = ...,
+        broker_connected: _builtins.bool = ...,
+        store_answers: _builtins.bool = ...,
+        read_at: _timestamp_pb2.Timestamp | None = ...,
+        levels: _abc.Iterable[Global___Level] | None = ...,
+        runners: _abc.Iterable[Global___RunnerStatus] | None = ...,
+        running: _abc.Iterable[Global___TaskStatus] | None = ...,
+        newest: _abc.Iterable[Global___TaskStatus] | None = ...,
+        rates: Global___Rates | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "rates", b"rates", "read_at", b"read_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "broker_connected", b"broker_connected", "levels", b"levels", "newest", b"newest", "rates", b"rates", "read_at", b"read_at", "runners", b"runners", "running", b"running", "store_answers", b"store_answers", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cluster: _TypeAlias = Cluster  # noqa: Y015
+
+@_typing.final
+class Level(_message.Message):
+    """What is open of one priority."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    OLDEST_QUEUED_AT_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    CHUNKS_READY_FIELD_NUMBER: _builtins.int
+    CHUNKS_RUNNING_FIELD_NUMBER: _builtins.int
+    priority: _builtins.str
+    """low, normal, high or critical."""
+    queued: _builtins.int
+    """Tasks that are queued, those included that are to start later."""
+    running: _builtins.int
+    """Tasks that run."""
+    chunks_ready: _builtins.int
+    """Chunks in the queue of their pool."""
+    chunks_running: _builtins.int
+    """Chunks that run."""
+    @_builtins.property
+    def oldest_queued_at(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of those was accepted; absent when there is none."""
+
+    def __init__(
+        self,
+        *,
+        priority: _builtins.str = ...,
+        queued: _builtins.int = ...,
+        oldest_queued_at: _timestamp_pb2.Timestamp | None = ...,
+        running: _builtins.int = ...,
+        chunks_ready: _builtins.int = ...,
+        chunks_running: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_queued_at", b"oldest_queued_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks_ready", b"chunks_ready", "chunks_running", b"chunks_running", "oldest_queued_at", b"oldest_queued_at", "priority", b"priority", "queued", b"queued", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Level: _TypeAlias = Level  # noqa: Y015
+
+@_typing.final
+class RunnerStatus(_message.Message):
+    """A runner as it was when it was last heard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNNER_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    HEARD_AT_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
+    runner: _builtins.str
+    """Its name."""
+    pool: _builtins.str
+    """The pool it takes from."""
+    slots: _builtins.int
+    """How many chunks it can run at a time."""
+    busy: _builtins.int
+    """How many it runs."""
+    isolation: _builtins.str
+    """How it confines code, strict or restricted."""
+    draining: _builtins.bool
+    """True when it is stopping and takes nothing new."""
+    silent: _builtins.bool
+    """True when its heartbeat is overdue: it is dead, cut off or very slow."""
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The languages it speaks."""
+
+    @_builtins.property
+    def heard_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last heard."""
+
+    def __init__(
+        self,
+        *,
+        runner: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        slots: _builtins.int = ...,
+        busy: _builtins.int = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        isolation: _builtins.str = ...,
+        draining: _builtins.bool = ...,
+        heard_at: _timestamp_pb2.Timestamp | None = ...,
+        silent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "draining", b"draining", "heard_at", b"heard_at", "isolation", b"isolation", "languages", b"languages", "pool", b"pool", "runner", b"runner", "silent", b"silent", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunnerStatus: _TypeAlias = RunnerStatus  # noqa: Y015
+
+@_typing.final
+class Rates(_message.Message):
+    """How much happened a second, on average over the time since the message before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.float
+    """Tasks accepted."""
+    started: _builtins.float
+    """Attempts started."""
+    succeeded: _builtins.float
+    """Tasks that succeeded."""
+    failed: _builtins.float
+    """Tasks that ended otherwise."""
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.float = ...,
+        started: _builtins.float = ...,
+        succeeded: _builtins.float = ...,
+        failed: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "failed", b"failed", "started", b"started", "succeeded", b"succeeded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rates: _TypeAlias = Rates  # noqa: Y015

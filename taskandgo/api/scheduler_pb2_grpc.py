@@ -100,6 +100,11 @@ class SchedulerStub:
                 request_serializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskRequest.SerializeToString,
                 response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskResponse.FromString,
                 _registered_method=True)
+        self.WatchCluster = channel.unary_stream(
+                '/scheduler.Scheduler/WatchCluster',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServicer:
@@ -216,6 +221,15 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchCluster(self, request, context):
+        """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+        and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+        nobody does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -283,6 +297,11 @@ def add_SchedulerServicer_to_server(servicer, server):
                     servicer.ExplainTask,
                     request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskRequest.FromString,
                     response_serializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskResponse.SerializeToString,
+            ),
+            'WatchCluster': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCluster,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -637,6 +656,33 @@ class Scheduler:
             '/scheduler.Scheduler/ExplainTask',
             taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskRequest.SerializeToString,
             taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scheduler.Scheduler/WatchCluster',
+            taskandgo_dot_api_dot_scheduler__pb2.WatchClusterRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.WatchClusterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -95,6 +95,11 @@ class SchedulerStub:
     """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
     code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
     """
+    WatchCluster: _grpc.UnaryStreamMultiCallable[_scheduler_pb2.WatchClusterRequest, _scheduler_pb2.WatchClusterResponse]
+    """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+    and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+    nobody does.
+    """
 
 @_typing.type_check_only
 class SchedulerAsyncStub(SchedulerStub):
@@ -156,6 +161,11 @@ class SchedulerAsyncStub(SchedulerStub):
     ExplainTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainTaskRequest, _scheduler_pb2.ExplainTaskResponse]  # type: ignore[assignment]
     """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
     code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+    """
+    WatchCluster: _aio.UnaryStreamMultiCallable[_scheduler_pb2.WatchClusterRequest, _scheduler_pb2.WatchClusterResponse]  # type: ignore[assignment]
+    """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+    and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+    nobody does.
     """
 
 class SchedulerServicer(metaclass=_abc_1.ABCMeta):
@@ -293,6 +303,17 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scheduler_pb2.ExplainTaskResponse, _abc.Awaitable[_scheduler_pb2.ExplainTaskResponse]]:
         """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
         code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCluster(
+        self,
+        request: _scheduler_pb2.WatchClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.WatchClusterResponse], _abc.AsyncIterator[_scheduler_pb2.WatchClusterResponse]]:
+        """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+        and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+        nobody does.
         """
 
 def add_SchedulerServicer_to_server(servicer: SchedulerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,8 +5,8 @@ acked, dead-lettered or given back exactly as its handler says; a free place goe
 message waiting; what was delivered to a consumer that went away is redelivered, marked as such.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from taskandgo.broker.topology import Queue
@@ -35,13 +35,14 @@ Disposition = Ack | Reject | Requeue
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as the broker handed it over; `reason` is set on dead letters only."""
+    """One message as the broker handed it over; `reason` is set on dead letters only, `headers` may hold its trace."""
 
     body: bytes
     routing_key: str
     redelivered: bool
     queue: str = ""
     reason: str = ""
+    headers: Mapping[str, object] = field(default_factory=dict)
 
 
 Handler = Callable[[Delivery], Awaitable[Disposition]]

@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 
 from taskandgo.broker.broker import Delivery, Disposition, Handler, Reject, Requeue
+from taskandgo.broker.message_spans import MessageSpans, note
 from taskandgo.errors import AwayError, UndecodableError
 from taskandgo.messages import Message, decode
 
@@ -33,6 +34,7 @@ def decoded(handle: Callable[[M, Delivery], Awaitable[Disposition]], kind: type[
             return Reject(str(error))
         if not isinstance(message, kind):
             return Reject(f"expected {kind.__name__}, got {type(message).__name__}")
+        note(message)
         return await handle(message, delivery)
 
     return handle_delivery
@@ -41,16 +43,18 @@ def decoded(handle: Callable[[M, Delivery], Awaitable[Disposition]], kind: type[
 class Handling:
     """One subscription's handler, and how long to pause when it fails."""
 
-    def __init__(self, queue: str, handler: Handler) -> None:
+    def __init__(self, queue: str, handler: Handler, spans: MessageSpans) -> None:
         self._queue = queue
         self._handler = handler
+        self._spans = spans
         self._failures = 0
         self._hurried = asyncio.Event()
 
     async def __call__(self, delivery: Delivery) -> Disposition:
         """What becomes of the delivery."""
         try:
-            disposition = await self._handler(delivery)
+            with self._spans.processing(self._queue, delivery):
+                disposition = await self._handler(delivery)
         except AwayError as error:
             log.warning("handler.away", queue=self._queue, error=str(error))
             return await self._requeue_later()

@@ -12,10 +12,13 @@ from dataclasses import replace
 from taskandgo.broker.broker import Ack, Delivery, Disposition, Handler, Reject, Requeue, Subscription
 from taskandgo.broker.handling import Handling
 from taskandgo.broker.memory_queue import Consumer, Envelope, MemoryQueue
+from taskandgo.broker.message_spans import MEMORY, NO_HEADERS, MessageSpans
 from taskandgo.broker.topology import ROUTES, SHARED_QUEUES, Queue, priority_of, routing_key
 from taskandgo.errors import QueueMismatchError, UnroutableError
 from taskandgo.messages import Message, encode
 from taskandgo.words import Priority
+
+SPANS = MessageSpans(MEMORY)
 
 
 @asynccontextmanager
@@ -53,9 +56,11 @@ class MemoryBroker:
         takers = [queue for queue in self._queues.values() if queue.takes(key)]
         if not takers and ROUTES[type(message)].kept:
             raise UnroutableError(f"no queue takes {key}")
-        envelope = Envelope(encode(message), key, priority_of(message))
-        for queue in takers:
-            queue.put(envelope)
+        traced = SPANS.publishing(message, key) if ROUTES[type(message)].kept else NO_HEADERS
+        with traced as headers:
+            envelope = Envelope(encode(message), key, priority_of(message), headers=headers)
+            for queue in takers:
+                queue.put(envelope)
         # A publisher in a loop must leave handlers their turn, as it does when it waits for RabbitMQ.
         await asyncio.sleep(0)
 
@@ -105,7 +110,7 @@ class MemorySubscription:
     def __init__(self, broker: MemoryBroker, queue: MemoryQueue, handler: Handler, prefetch: int) -> None:
         self._broker = broker
         self._queue = queue
-        self._handling = Handling(queue.queue.name, handler)
+        self._handling = Handling(queue.queue.name, handler, SPANS)
         self._under_way: dict[asyncio.Task[None], Envelope] = {}
         self._consumer = Consumer(self._start, prefetch)
         queue.join(self._consumer)
@@ -148,6 +153,7 @@ class MemorySubscription:
                 envelope.redelivered,
                 envelope.rejected_from or self._queue.queue.name,
                 envelope.reason,
+                envelope.headers,
             )
         )
         task = asyncio.current_task()

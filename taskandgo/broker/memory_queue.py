@@ -5,8 +5,8 @@ level; consumers with a free place take turns; nothing is polled.
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from taskandgo.broker.topology import MAX_PRIORITY, Queue
 
@@ -21,6 +21,7 @@ class Envelope:
     redelivered: bool = False
     reason: str = ""
     rejected_from: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(eq=False, slots=True)

@@ -14,6 +14,7 @@ from aio_pika import connect, connect_robust
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 
 from taskandgo.broker.broker import Handler, Subscription
+from taskandgo.broker.message_spans import RABBITMQ, MessageSpans
 from taskandgo.broker.rabbitmq_consumer import RabbitmqSubscription
 from taskandgo.broker.rabbitmq_errors import CONNECTION_FAILURES, away_when_failing
 from taskandgo.broker.rabbitmq_publisher import Publisher
@@ -83,6 +84,7 @@ class RabbitmqBroker:
         self._timeout_seconds = settings.broker_publish_timeout_seconds
         self._durable_type = queue_type(settings.broker_queue_type, server_version(consuming))
         self._publisher = Publisher(publishing, self._timeout_seconds)
+        self._spans = MessageSpans(RABBITMQ, settings.broker_url)
         self._subscriptions: set[RabbitmqSubscription] = set()
         self._declarer: Declarer
 
@@ -112,8 +114,11 @@ class RabbitmqBroker:
 
     async def publish(self, message: Message) -> None:
         """Send a message by its route."""
-        send = self._publisher.kept if ROUTES[type(message)].kept else self._publisher.unkept
-        await send(encode(message), routing_key(message), priority_of(message))
+        key, priority = routing_key(message), priority_of(message)
+        if not ROUTES[type(message)].kept:
+            return await self._publisher.unkept(encode(message), key, priority)
+        with self._spans.publishing(message, key) as headers:
+            return await self._publisher.kept(encode(message), key, priority, headers)
 
     async def declare(self, queue: Queue) -> None:
         """Make sure the queue exists."""
@@ -122,7 +127,7 @@ class RabbitmqBroker:
 
     async def consume(self, queue: Queue, handler: Handler, *, prefetch: int) -> Subscription:
         """Hand the queue's messages to the handler, on a channel of the subscription's own."""
-        subscription = RabbitmqSubscription(queue, handler, self._publisher, self._timeout_seconds)
+        subscription = RabbitmqSubscription(queue, handler, self._publisher, self._spans, self._timeout_seconds)
         async with away_when_failing(self._timeout_seconds):
             await self._declarer.check(queue)
             channel = await self._channel()

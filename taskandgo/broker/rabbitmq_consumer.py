@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from taskandgo.broker.broker import Ack, Delivery, Disposition, Handler, Reject, Requeue
 from taskandgo.broker.handling import Handling
+from taskandgo.broker.message_spans import MessageSpans, carried
 from taskandgo.broker.rabbitmq_errors import CONNECTION_FAILURES, away_when_failing
 from taskandgo.broker.rabbitmq_publisher import Publisher
 from taskandgo.broker.topology import EXCHANGE, Queue
@@ -22,9 +23,11 @@ log = structlog.get_logger()
 class RabbitmqSubscription:
     """A consumer with a channel of its own."""
 
-    def __init__(self, queue: Queue, handler: Handler, publisher: Publisher, timeout_seconds: float) -> None:
+    def __init__(
+        self, queue: Queue, handler: Handler, publisher: Publisher, spans: MessageSpans, timeout_seconds: float
+    ) -> None:
         self._queue = queue
-        self._handling = Handling(queue.name, handler)
+        self._handling = Handling(queue.name, handler, spans)
         self._publisher = publisher
         self._timeout_seconds = timeout_seconds
         self._under_way: set[asyncio.Task[None]] = set()
@@ -108,7 +111,7 @@ class RabbitmqSubscription:
         reason = headers.get("reason") or headers.get("x-first-death-reason") or ""
         origin = headers.get("queue") or headers.get("x-first-death-queue") or self._queue.name
         key = headers.get("routing-key") or message.routing_key or ""
-        return Delivery(message.body, str(key), bool(message.redelivered), str(origin), str(reason))
+        return Delivery(message.body, str(key), bool(message.redelivered), str(origin), str(reason), headers)
 
     async def _settle(self, message: AbstractIncomingMessage, disposition: Disposition) -> None:
         try:
@@ -125,7 +128,7 @@ class RabbitmqSubscription:
     async def _reject(self, message: AbstractIncomingMessage, reason: str) -> None:
         key = message.routing_key or ""
         log.warning("message.rejected", queue=self._queue.name, routing_key=key, reason=reason)
-        headers = {"reason": reason, "queue": self._queue.name, "routing-key": key}
+        headers = carried(message.headers) | {"reason": reason, "queue": self._queue.name, "routing-key": key}
         try:
             await self._publisher.dead_letter(message.body, headers)  # type: ignore[arg-type]
         except TaskAndGoError:

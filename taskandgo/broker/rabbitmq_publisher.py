@@ -5,6 +5,7 @@ a message that need not be kept never holds its publisher up.
 """
 
 import asyncio
+from collections.abc import Mapping
 from uuid import uuid4
 
 import structlog
@@ -47,9 +48,9 @@ class Publisher:
         """Whether a message would go out now."""
         return self._connection.connected.is_set() and not self._connection.is_closed
 
-    async def kept(self, body: bytes, key: str, priority: Priority) -> None:
+    async def kept(self, body: bytes, key: str, priority: Priority, headers: Mapping[str, str]) -> None:
         """Publish and wait for the confirm."""
-        await self._confirmed(self._kept, body, key, priority, {})
+        await self._confirmed(self._kept, body, key, priority, dict(headers))
 
     async def dead_letter(self, body: bytes, headers: HeadersType) -> None:
         """Publish to the dead letters and wait for the confirm."""

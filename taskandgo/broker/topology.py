@@ -38,10 +38,10 @@ class Route:
 ROUTES: dict[type[Message], Route] = {
     TaskSubmitted: Route("task.submitted", kept=True),
     ChunkReady: Route("chunk.ready.{pool}", kept=True),
-    ChunkStarted: Route("chunk.started.{task_id}", kept=False),
-    ChunkOutput: Route("chunk.output.{task_id}", kept=False),
+    ChunkStarted: Route("chunk.started.{watcher}.{task_id}", kept=False),
+    ChunkOutput: Route("chunk.output.{watcher}.{task_id}", kept=False),
     ChunkFinished: Route("chunk.finished", kept=True),
-    TaskFinished: Route("task.finished.{task_id}", kept=True),
+    TaskFinished: Route("task.finished.{watcher}.{task_id}", kept=True),
     TaskCancelled: Route("task.cancelled", kept=True),
     ChunkCancelled: Route("chunk.cancelled", kept=False),
     RunnerHeartbeat: Route("runner.heartbeat", kept=False),

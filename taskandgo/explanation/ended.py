@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from taskandgo.explanation.facts import EndedAttempt, TaskFacts
 from taskandgo.explanation.phrases import between, counted, duration, indexes, instant, size
 from taskandgo.explanation.reasons import Reason, ReasonCode
+from taskandgo.printable import printable
 from taskandgo.words import Outcome, TaskState
 
 #: How much of what a compiler or a program wrote is quoted.
@@ -130,7 +131,7 @@ def _asked(limit: float | None, say: Callable[[float], str]) -> str:
 def _quoted(text: str, *, from_end: bool) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     chosen = lines[-1:] if from_end else lines[:QUOTED_LINES]
-    return "\n".join(f"    {line[:QUOTED_LETTERS]}" for line in chosen)
+    return "\n".join(f"    {printable(line[:QUOTED_LETTERS])}" for line in chosen)
 
 
 #: For each outcome that is not success: its code, how it is told, and what to do about it.

@@ -50,15 +50,29 @@ class Database:
     def __init__(self, url: str) -> None:
         self._writer = make_engine(url)
         alone = self._writer.dialect.name == "sqlite"
-        self._reader = make_engine(url, "BEGIN", connections=4) if alone else self._writer
+        # PostgreSQL shows each statement what is committed, in a transaction or without; one costs two round trips.
+        unbound = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader = make_engine(url, "BEGIN", connections=4) if alone else unbound
+        self._changer = self._writer if alone else unbound
+        # SQLite's readers see one instant anyway.
+        repeatable = self._writer.execution_options(isolation_level="REPEATABLE READ")
+        self._snapshot = self._reader if alone else repeatable
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The work in one transaction, repeated if another one got in its way; StoreAwayError if it cannot be."""
         return await _run(self._writer, work)
 
+    async def change(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        """The same for work of a single statement, which needs no transaction around it."""
+        return await _run(self._changer, work)
+
     async def read(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The same for work that changes nothing."""
         return await _run(self._reader, work)
+
+    async def read_one_instant(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        """The same where all statements have to see the same instant."""
+        return await _run(self._snapshot, work)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,6 +1,6 @@
 """What an explanation needs to know of one task; called by whoever explains, ingest or the monitor.
 
-Promises: one instant; no more work than looking through the task's own chunks and, for each priority, through
+Promises: no more work than looking through the task's own chunks and, for each priority, through
 `LOOKED_AT` tasks ahead of it, however many wait.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, text
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.explanation.facts import Ahead, EndedAttempt, RunningAttempt, TaskFacts
@@ -32,8 +32,6 @@ SAME = (
     *("task_id", "pool", "queued_at", "started_at", "finished_at", "chunk_count", "chunks_succeeded", "chunks_failed"),
     *("chunks_ready", "chunks_running", "min_succeeded", "reduces", "max_attempts"),
 )
-#: PostgreSQL would show each statement another instant, and the facts of one would contradict those of another.
-ONE_INSTANT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 WAITING, RUNNING = ChunkState.WAITING.value, ChunkState.RUNNING.value
 STDERR_END = func.substr(
     chunk.c.stderr,
@@ -47,9 +45,7 @@ ENDED_COLUMNS = (
 
 
 async def task_facts(connection: AsyncConnection, task_id: str) -> TaskFacts | None:
-    """The facts; None if there is no such task."""
-    if connection.dialect.name == "postgresql":
-        await connection.execute(ONE_INSTANT)
+    """The facts, in a transaction that sees one instant: else they could contradict each other; None if unknown."""
     found = await connection.execute(select(*TASK_COLUMNS, task.c.spec).where(task.c.task_id == task_id))
     row: Any = found.one_or_none()
     if row is None:

@@ -19,6 +19,7 @@ from taskandgo.store import (
     facts,
     gathered,
     manifest,
+    open_tasks,
     outbox,
     reads,
     remove,
@@ -32,7 +33,9 @@ from taskandgo.store.blob_store import BlobStore
 from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
+from taskandgo.store.open_tasks import OpenLevel
 from taskandgo.store.outputs import Outputs
+from taskandgo.store.recent_ends import RecentEnds
 from taskandgo.store.records import (
     Acceptance,
     ChunkFilter,
@@ -55,11 +58,15 @@ from taskandgo.store.records import (
 )
 from taskandgo.store.search import FoundTasks, TaskSearch
 from taskandgo.task import TaskSpec
-from taskandgo.words import TaskState
+from taskandgo.words import Outcome, TaskState
 
 LARGEST = 400
 #: How long work that no answer waits for may wait for more of its kind.
 LINGER_SECONDS = 0.05
+#: Most attempts end so soon after their start that recording it would be work for nothing.
+START_LINGER_SECONDS = 0.02
+#: Longer than a start: whether a lost attempt had started decides whether its runner died of it.
+LOST_LINGER_SECONDS = 0.04
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -74,11 +81,13 @@ class Store:
         self.blobs = BlobStore(database)
         self.outputs = Outputs(database, self.blobs)
         self._accepting = self._grouped(accept.accept)
-        self._confirming = self._grouped(outbox.confirm, LINGER_SECONDS)
+        self._confirming = GroupCommit(self._confirm, LARGEST, LINGER_SECONDS)
         self._opening = self._grouped(chunks.open_chunks)
-        self._starting = self._grouped(chunks.start_chunks)
+        self._ends = RecentEnds()
+        self._starting = GroupCommit(self._start, LARGEST, START_LINGER_SECONDS)
         self._waking = self._grouped(chunks.wake_chunks)
         self._recording = self._grouped(results.record_endings)
+        self._losing = self._grouped(results.record_endings, LOST_LINGER_SECONDS)
         self._cancelling = self._grouped(cancel.cancel_tasks)
         self._expiring = self._grouped(cancel.expire_tasks)
         self._retrying = self._grouped(retry.retry_tasks)
@@ -107,7 +116,7 @@ class Store:
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
     ) -> bool:
-        """A runner began this attempt; nothing happens if it is no longer the present one.
+        """A runner began this attempt; nothing happens if it has ended, or is no longer the present one.
 
         True if the task has been cancelled, so that nobody wants what runs.
         """
@@ -115,6 +124,10 @@ class Store:
 
     async def record_ending(self, ending: Ending, advance: results.Advance) -> Recorded:
         """Apply the end of an attempt, if it counts; `advance` says how task and chunk go on."""
+        message = ending.message
+        if message.result.outcome is Outcome.LOST:
+            return await self._losing.submit((ending, advance))
+        self._ends.add((message.task_id, message.chunk_index, message.attempt))
         return await self._recording.submit((ending, advance))
 
     async def wake_chunk(self, due: Due) -> OpenChunk | None:
@@ -175,7 +188,7 @@ class Store:
 
     async def task_facts(self, task_id: str) -> TaskFacts | None:
         """What an explanation is drawn from; None if the task is unknown."""
-        return await self._database.read(lambda c: facts.task_facts(c, task_id))
+        return await self._database.read_one_instant(lambda c: facts.task_facts(c, task_id))
 
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
@@ -192,6 +205,14 @@ class Store:
     async def task_row(self, task_id: str) -> TaskRecord | None:
         """The task without its result, however much that is."""
         return await self._database.read(lambda c: search.task_row(c, task_id))
+
+    async def open_levels(self) -> Sequence[OpenLevel]:
+        """The open tasks, counted by priority, the most urgent first."""
+        return await self._database.read(open_tasks.open_levels)
+
+    async def count_accepted(self, since: datetime, until: datetime) -> int:
+        """How many tasks were accepted from one instant up to another."""
+        return await self._database.read(lambda c: open_tasks.count_accepted(c, since, until))
 
     async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
         """How the task's chunks are doing, so many neighbours at a time."""
@@ -229,9 +250,20 @@ class Store:
         """Return when everything submitted is committed or has failed."""
         groups = (
             *(self._accepting, self._confirming, self._opening, self._starting, self._waking),
-            *(self._recording, self._cancelling, self._expiring, self._retrying, self._forgetting),
+            *(self._recording, self._losing, self._cancelling, self._expiring, self._retrying, self._forgetting),
         )
         await asyncio.gather(*(group.drain() for group in groups))
+
+    async def _confirm(self, confirmed: Sequence[outbox.Confirmed]) -> Sequence[None]:
+        return await self._database.change(lambda connection: outbox.confirm(connection, confirmed))
+
+    async def _start(self, starts: Sequence[chunks.Start]) -> Sequence[bool]:
+        going_on = [start for start in starts if not self._ends.take(start[:3])]
+        if not going_on:
+            return [False] * len(starts)
+        answers = await self._database.write(lambda connection: chunks.start_chunks(connection, going_on))
+        unwanted = dict(zip((start[:3] for start in going_on), answers, strict=True))
+        return [unwanted.get(start[:3], False) for start in starts]
 
     def _grouped(self, work: Work[Item, Answer], linger_seconds: float = 0.0) -> GroupCommit[Item, Answer]:
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:

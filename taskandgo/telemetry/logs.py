@@ -6,6 +6,7 @@ import sys
 import structlog
 
 from taskandgo.settings import LogSettings
+from taskandgo.telemetry.tracing import recorder
 
 
 def configure_logs(settings: LogSettings, service: str) -> None:
@@ -14,6 +15,7 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     renderer = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _in_its_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(service),
@@ -29,6 +31,13 @@ def configure_logs(settings: LogSettings, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     _route_library_logs(level, shared, renderer)
+
+
+def _in_its_trace(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """With trace and span, where there are any, under the names that OpenTelemetry gives them in logs."""
+    if (found := recorder()) and (ids := found.ids()):
+        event["trace_id"], event["span_id"] = ids
+    return event
 
 
 def _named(service: str) -> structlog.typing.Processor:

@@ -32,10 +32,16 @@ WATCHERS, PAGES = "../taskandgo/watchers.py", "monitor/dashboard/live_events.py"
 HANDLERS: dict[type[Message], tuple[str, ...]] = {
     TaskSubmitted: ("dispatcher/on_task_submitted.py",),
     ChunkReady: ("runner/on_chunk_ready.py",),
-    ChunkStarted: ("dispatcher/on_chunk_started.py", "monitor/on_chunk_started.py", WATCHERS, PAGES),
+    ChunkStarted: (
+        "dispatcher/on_chunk_started.py",
+        "monitor/on_chunk_started.py",
+        WATCHERS,
+        "ingest/event_rates.py",
+        PAGES,
+    ),
     ChunkOutput: (WATCHERS,),
     ChunkFinished: ("dispatcher/on_chunk_finished.py", "monitor/on_chunk_finished.py"),
-    TaskFinished: ("monitor/on_task_finished.py", WATCHERS, PAGES),
+    TaskFinished: ("monitor/on_task_finished.py", WATCHERS, "ingest/event_rates.py", PAGES),
     TaskCancelled: ("dispatcher/on_task_cancelled.py", "runner/on_task_cancelled.py"),
     ChunkCancelled: ("runner/on_chunk_cancelled.py",),
     RunnerHeartbeat: (

@@ -262,12 +262,12 @@ async def test_a_listener_hears_what_it_is_bound_to_and_nothing_else(broker: Bro
     collected = Collected()
     one, two = uuid4().hex, uuid4().hex
     subscription = await broker.consume(listener(f"test.{uuid4().hex}"), collected, prefetch=10)
-    await subscription.bind(f"chunk.output.{one}")
+    await subscription.bind(f"chunk.output.*.{one}")
     await broker.publish(output(two))
     await broker.publish(output(one, 1))
     await collected.wait_for(1)
-    await subscription.unbind(f"chunk.output.{one}")
-    await subscription.bind(f"chunk.output.{two}")
+    await subscription.unbind(f"chunk.output.*.{one}")
+    await subscription.bind(f"chunk.output.*.{two}")
     await broker.publish(output(one, 2))
     await broker.publish(output(two, 3))
     await collected.wait_for(2)
@@ -277,7 +277,7 @@ async def test_a_listener_hears_what_it_is_bound_to_and_nothing_else(broker: Bro
 
 async def test_a_bounded_queue_drops_the_oldest(broker: Broker) -> None:
     task_id = uuid4().hex
-    bounded = Queue(f"test.{task_id}", (f"chunk.output.{task_id}",), max_length=2)
+    bounded = Queue(f"test.{task_id}", (f"chunk.output.*.{task_id}",), max_length=2)
     await broker.declare(bounded)
     for offset in range(4):
         await broker.publish(output(task_id, offset))
@@ -312,7 +312,7 @@ async def test_consuming_and_publishing_go_on_after_every_connection_was_cut(
     collected, heard, task_id = Collected(), Collected(), uuid4().hex
     work = await rabbitmq.consume(queue, collected, prefetch=1)
     ear = await rabbitmq.consume(listener(f"test.{task_id}"), heard, prefetch=1)
-    await ear.bind(f"chunk.output.{task_id}")
+    await ear.bind(f"chunk.output.*.{task_id}")
     node = NODES[rabbitmq_url]
     await asyncio.to_thread(node.control, "close_all_connections", "a test cuts them")
     async with asyncio.timeout(20):

@@ -23,7 +23,9 @@ async def three(store: Store) -> list[str]:
     names = [f"{mark}-{number}" for number in range(3)]
     for number, name in enumerate(names):
         await store.accept_task(
-            submission(task_id=name, at=newest - timedelta(seconds=number), labels={"mark": mark, "number": str(number)})
+            submission(
+                task_id=name, at=newest - timedelta(seconds=number), labels={"mark": mark, "number": str(number)}
+            )
         )
     await store.cancel_task(names[1], NOW)
     return names

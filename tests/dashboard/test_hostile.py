@@ -13,9 +13,8 @@ ATTACK = "</pre></script><img src=x onerror=window.broken=1><hx-partial hx-targe
 
 
 async def test_what_a_task_says_stays_text(page: Page, client: api_grpc.SchedulerStub) -> None:
-    code = (
-        f"import sys, time\nprint({ATTACK!r}, flush=True); time.sleep(2); print({ATTACK!r}, file=sys.stderr); exit(1)"
-    )
+    writes = f"for _ in range(60): print({ATTACK!r}, flush=True); time.sleep(0.1)"
+    code = f"import sys, time\n{writes}\nprint({ATTACK!r}, file=sys.stderr); exit(1)"
     await page.goto("/")
     await expect(page.locator("#live-state")).to_have_text("live")
     submit(client, "hostile-1", code, labels={"set": ATTACK})

@@ -47,4 +47,4 @@ def test_every_message_has_a_route() -> None:
 def test_a_key_holds_the_fields_it_names() -> None:
     started = ChunkStarted(task_id="a.b", chunk_index=0, attempt=1, runner="r", started_at=AT)
 
-    assert routing_key(started) == "chunk.started.a.b"
+    assert routing_key(started) == "chunk.started.-.a.b"

@@ -1,5 +1,7 @@
 """Settings: what the environment says counts, and what is wrong with it is told in one go."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import Field
 
@@ -45,6 +47,21 @@ def test_the_environment_counts_over_the_default(monkeypatch: pytest.MonkeyPatch
 def test_an_override_counts_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNNER_SLOTS", "7")
     assert load(ProbeSettings, runner_slots=3).runner_slots == 3
+
+
+def test_a_secret_file_counts_unless_the_environment_says_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broker_url").write_text("amqp://someone:secret@rabbitmq:5672/\n")
+    assert load(ProbeSettings, _secrets_dir=tmp_path).broker_url == "amqp://someone:secret@rabbitmq:5672/"
+
+    monkeypatch.setenv("BROKER_URL", "amqp://other:secret@rabbitmq:5672/")
+    assert load(ProbeSettings, _secrets_dir=tmp_path).broker_url == "amqp://other:secret@rabbitmq:5672/"
+
+
+def test_a_wrong_secret_file_stops_the_start_and_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "broker_url").write_text("http://someone:secret@rabbitmq/")
+    with pytest.raises(SettingsError, match=r"BROKER_URL=.*must be an amqp://") as caught:
+        load(ProbeSettings, _secrets_dir=tmp_path)
+    assert "secret" not in str(caught.value)
 
 
 def test_settings_cannot_be_changed() -> None:

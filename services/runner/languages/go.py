@@ -28,6 +28,7 @@ from services.runner.sandbox.box import (
     SandboxUnavailableError,
 )
 from services.runner.sandbox.sealed import SealedFile
+from taskandgo.telemetry.tracing import step
 
 MIB = 1024 * 1024
 #: Stacks of threads, and the tables of Go's allocator.
@@ -110,7 +111,8 @@ class Go:
             # Garbage is collected only where memory is about to end.
             env={"GOGC": "off", "GOMEMLIMIT": _soft(self._limits), "GOMAXPROCS": "1", "PATH": "/usr/bin:/bin"},
         )
-        end = await self._box.run(job)
+        with step("compile go"):
+            end = await self._box.run(job)
         if end.ended_by is EndedBy.EXIT and end.exit_code == 0:
             return Compiled(SealedFile(end.stdout.data), end.wall_seconds)
         return Refused(_without_binary(end))

@@ -33,6 +33,7 @@ from services.runner.sandbox.prove_isolation import prove_isolation, require
 from services.runner.sandbox.ready_boxes import ReadyBoxes
 from services.runner.sandbox.run_job import RunJob
 from services.runner.sandbox.zygote_process import PRODUCT, ZygoteGoneError
+from taskandgo.telemetry.tracing import step
 from taskandgo.words import Stream
 
 PACKAGES = ("services", "taskandgo")
@@ -117,7 +118,8 @@ class Sandbox:
         limits = self._rlimits(job.limits, job.extra_address_bytes)
         made = self._box_plan(job, limits)
         try:
-            box, meter = await self._boxes.take(made)
+            with step("start sandbox"):
+                box, meter = await self._boxes.take(made)
         except ZygoteGoneError as error:
             return BoxEnd(None, EndedBy.SETUP, problem=str(error))
         narrower = [limit for limit in limits if limit not in made.limits]
@@ -126,7 +128,8 @@ class Sandbox:
                 plan = JobPlan(
                     list(job.argv), job.env, [(name, len(data)) for name, data in files.items()], narrower, work
                 )
-                return await RunJob(box, meter, job, watch or _unwatched).run(plan, tuple(files.values()), handle)
+                with step("run in sandbox"):
+                    return await RunJob(box, meter, job, watch or _unwatched).run(plan, tuple(files.values()), handle)
         finally:
             await asyncio.shield(self._boxes.bury(box, meter))
 

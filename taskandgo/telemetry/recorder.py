@@ -1,0 +1,153 @@
+"""Records spans through OpenTelemetry; loaded only while tracing is on, and then behind tracing.py.
+
+Promises: a trace that is not sampled goes on as such and has no spans made for it; only a call of the API begins a
+trace, so that what belongs to no task leaves none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
+
+from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+    use_span,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from taskandgo.telemetry.chunk_traces import EmissionIds, announced, emission, emission_of, is_sampled
+from taskandgo.telemetry.tracing import TASK_ID, Attributes, Carrier
+
+Kind = Literal["internal", "server", "producer", "consumer"]
+
+KINDS: dict[Kind, SpanKind] = {
+    "internal": SpanKind.INTERNAL,
+    "server": SpanKind.SERVER,
+    "producer": SpanKind.PRODUCER,
+    "consumer": SpanKind.CONSUMER,
+}
+#: What a caller's own state may take up; it travels with everything that becomes of its task.
+LONGEST_STATE = 512
+
+_OF_MANY = create_key("taskandgo-of-many")
+_w3c = TraceContextTextMapPropagator()
+
+
+class Recorder:
+    """Makes the spans of this process."""
+
+    def __init__(self, tracer: Tracer, ids: EmissionIds) -> None:
+        self._tracer = tracer
+        self._ids = ids
+
+    @contextmanager
+    def span(
+        self,
+        name: str,
+        kind: Kind = "internal",
+        attributes: Attributes | None = None,
+        parent: Context | None = None,
+        links: Sequence[Link] = (),
+    ) -> Iterator[None]:
+        """A span around what happens inside, under the parent (None: what runs now) if that is recorded."""
+        parent = get_current() if parent is None else parent
+        if not is_sampled(get_current_span(parent).get_span_context()):
+            with self.within(parent):
+                yield
+            return
+        planned = emission_of(parent)
+        with self._ids.next_is(planned.span_id):
+            span = self._tracer.start_span(name, parent, KINDS[kind], attributes, [*links, *planned.links])
+        with use_span(span, end_on_exit=True):
+            try:
+                yield
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                raise
+
+    def begin_call(self, name: str, parent: Context, attributes: Attributes, *, of_many: bool) -> Span:
+        """The span of a call, around all that runs in the present asyncio task from now on.
+
+        The sampler decides whether it is recorded. Whoever asked for it ends it.
+        """
+        span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+        # Never detached: a stream of answers may be left in another context than it was begun in.
+        attach(set_value(_OF_MANY, of_many, set_span_in_context(span, parent)))
+        return span
+
+    def trace_of_new_task(self, task_id: str) -> dict[str, str]:
+        """The context of what runs now, or of a trace of the task's own when a call brings many tasks."""
+        now = get_current_span()
+        called = now.get_span_context()
+        if not get_value(_OF_MANY) or not is_sampled(called):
+            now.set_attribute(TASK_ID, task_id)
+            return self.carrier()
+        span = self._tracer.start_span("accept task", Context(), SpanKind.INTERNAL, {TASK_ID: task_id}, [Link(called)])
+        with use_span(span, end_on_exit=True):
+            return self.carrier()
+
+    def emitting(
+        self, trace: Carrier, place: tuple[int, int, int], gathered: Sequence[tuple[int, int]]
+    ) -> AbstractContextManager[None]:
+        """What is published inside is an attempt of a task; see `tracing.emitting`."""
+        cause = get_current_span().get_span_context()
+        return self.within(emission(self.context_of(trace), cause, place, gathered))
+
+    @contextmanager
+    def within(self, context: Context) -> Iterator[None]:
+        """What happens inside is in this trace, but has no span of its own."""
+        token = attach(context)
+        try:
+            yield
+        finally:
+            detach(token)
+
+    def announced(self) -> Context:
+        """What runs now, as the parent of the news that its task has finished."""
+        return announced(get_current())
+
+    def links_to_current(self, parent: Context) -> list[Link]:
+        """A link to what runs now, if that is in another trace than the parent."""
+        here, there = get_current_span().get_span_context(), get_current_span(parent).get_span_context()
+        return [Link(here)] if is_sampled(here) and here.trace_id != there.trace_id else []
+
+    def note(self, attributes: Attributes) -> None:
+        """Say this of what runs now."""
+        get_current_span().set_attributes(attributes)
+
+    def fail(self, why: str) -> None:
+        """What runs now did not come out well."""
+        get_current_span().set_status(Status(StatusCode.ERROR, why))
+
+    def carrier(self) -> dict[str, str]:
+        """The context of what runs now, to travel."""
+        carrier: dict[str, str] = {}
+        _w3c.inject(carrier)
+        return carrier
+
+    def context_of(self, carrier: Mapping[str, object]) -> Context:
+        """The context that came with a message or a call; an empty one if there is none, or none that is valid."""
+        found = {name: str(carrier[name]) for name in ("traceparent", "tracestate") if name in carrier}
+        if len(found.get("tracestate", "")) > LONGEST_STATE:
+            del found["tracestate"]
+        return _w3c.extract(found, Context())
+
+    def recorded_trace_id(self) -> str | None:
+        """The trace that what runs now is recorded in."""
+        context = get_current_span().get_span_context()
+        return format_trace_id(context.trace_id) if is_sampled(context) else None
+
+    def ids(self) -> tuple[str, str] | None:
+        """Trace and span of what runs now, recorded or not."""
+        context: SpanContext = get_current_span().get_span_context()
+        return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
