@@ -31,6 +31,16 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/vendor-dashboard --check
 	@$(PY) -m pytest
 
+.PHONY: test-newer-broker
+test-newer-broker: setup ## Run contract, end-to-end and chaos tests (or TESTS=…) on a newer RabbitMQ, unpacked from Debian sid
+	@tools/install-servers
+	@newer=$$(tools/install-newer-rabbitmq) && NEWER_RABBITMQ=$$newer $(PY) -m pytest $(or $(TESTS),tests/contract tests/e2e tests/chaos)
+
+.PHONY: chaos
+chaos: setup ## Inject faults into the running services, and see whether they keep their promises; ARGS="--minutes 20 --seed 1"
+	@tools/install-servers
+	@$(PY) -m tests.chaos $(ARGS)
+
 .PHONY: check
 check: setup ## Lint, types, layers, generated code: no servers needed
 	@$(PY) -m ruff format --check .
