@@ -5,6 +5,7 @@ const KINDS = {
   slots: { labels: ["busy", "slots"], lines: (h) => [h.busy, h.slots], colours: ["--accent", "--dim"] },
 };
 const HEIGHT = 132;
+const SHORTEST_SECONDS = 120;
 const charts = new Map();
 let latest = null;
 
@@ -63,9 +64,10 @@ export function drawHistory(history) {
   for (const place of document.querySelectorAll("[data-chart]")) {
     const kind = KINDS[place.dataset.chart];
     if (!charts.has(place)) charts.set(place, makeChart(place, kind));
-    // Of one instant alone no line can be drawn.
+    // Of one instant alone no line can be drawn; what is older than the first one nobody counted.
     const at = history.at;
-    const span = at.length ? [at[at.length - 1] - 900, at[at.length - 1]] : null;
+    const last = at[at.length - 1];
+    const span = at.length ? [Math.min(at[0], last - SHORTEST_SECONDS), last] : null;
     const chart = charts.get(place);
     chart.setData([at, ...kind.lines(history)], true);
     if (span) chart.setScale("x", { min: span[0], max: span[1] });
