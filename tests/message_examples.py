@@ -38,6 +38,12 @@ def _value(kind: inspect.Type, variant: int) -> Any:
             return list(kind.cls)[variant % len(kind.cls)]
         case inspect.ListType():
             return [_value(kind.item_type, variant), _value(kind.item_type, variant + 1)]
+        case _:
+            return _small(kind, variant)
+
+
+def _small(kind: inspect.Type, variant: int) -> Any:
+    match kind:
         case inspect.TupleType():
             return tuple(_value(item, variant) for item in kind.item_types)
         case inspect.DictType():

@@ -17,9 +17,9 @@ from services.ingest.submit_task import SubmitTask
 from services.ingest.submit_tasks import SubmitTasks
 from services.ingest.watch_cluster import WatchCluster
 from services.ingest.watch_task import WatchTask
-from services.ingest.watchers import Watchers
 from taskandgo.clock import Clock
 from taskandgo.store.store import Store
+from taskandgo.watchers import Watchers
 
 
 @dataclass(frozen=True, slots=True)

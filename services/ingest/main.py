@@ -25,7 +25,6 @@ from services.ingest.submit_task import SubmitTask
 from services.ingest.sweep_store import SweepStore
 from services.ingest.task_rules import TaskRules
 from services.ingest.watch_cluster import WatchCluster
-from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.connect import open_broker
@@ -45,6 +44,7 @@ from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
 from taskandgo.telemetry.process_metrics import watching_process
+from taskandgo.watchers import Watchers
 
 SERVICE = "scheduler.Scheduler"
 GRACE_SECONDS = 5.0

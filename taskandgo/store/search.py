@@ -65,6 +65,12 @@ async def running_tasks(connection: AsyncConnection) -> list[TaskRecord]:
     return await _rows(connection, running.order_by(task.c.queued_at).limit(MOST_RUNNING))
 
 
+async def task_row(connection: AsyncConnection, task_id: str) -> TaskRecord | None:
+    """The task without its result."""
+    found = await _rows(connection, select(*TASK_COLUMNS).where(task.c.task_id == task_id))
+    return found[0] if found else None
+
+
 def _narrows(wanted: TaskSearch) -> bool:
     return bool(wanted.states or wanted.text) or wanted.priority is not None
 

@@ -204,6 +204,10 @@ class Store:
         """Tasks that run, the oldest first, up to a thousand."""
         return await self._database.read(search.running_tasks)
 
+    async def task_row(self, task_id: str) -> TaskRecord | None:
+        """The task without its result, however much that is."""
+        return await self._database.read(lambda c: search.task_row(c, task_id))
+
     async def open_levels(self) -> Sequence[OpenLevel]:
         """The open tasks, counted by priority, the most urgent first."""
         return await self._database.read(open_tasks.open_levels)

@@ -87,7 +87,8 @@ task = Table(
     Index("task_newest", "queued_at", "task_id"),
 )
 #: Spelt out as the index below has it: a database uses the index only for what it can tell is the same.
-IS_OPEN = text("state IN ('queued', 'running')")
+OPEN_TASKS = "state IN ('queued', 'running')"
+IS_OPEN = text(OPEN_TASKS)
 Index("task_open", task.c.priority, task.c.queued_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 task_label = Table(

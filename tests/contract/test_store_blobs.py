@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from taskandgo.errors import BlobGoneError, TooLargeError
+from taskandgo.store.blob_records import BlobRecord
 from taskandgo.store.blobs import PIECE_BYTES
-from taskandgo.store.records import Acceptance, BlobRecord, Submission
+from taskandgo.store.records import Acceptance, Submission
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, BlobRef, TaskSpec
 from taskandgo.words import Outcome, Stream

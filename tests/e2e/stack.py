@@ -117,6 +117,7 @@ def running(kind: str, folder: Path, env: dict[str, str], services: Sequence[str
             "INGEST_GRPC_LISTEN": f"127.0.0.1:{grpc_port}",
             "INGEST_HTTP_LISTEN": f"127.0.0.1:{http_port}",
             "MONITOR_HTTP_LISTEN": f"127.0.0.1:{metrics_port}",
+            "MONITOR_INGEST_GRPC": f"127.0.0.1:{grpc_port}",
             "DISPATCHER_HTTP_LISTEN": "",
             "RUNNER_HTTP_LISTEN": "",
             "RUNNER_SLOTS": "2",
