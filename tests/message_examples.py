@@ -28,7 +28,7 @@ def _struct(kind: inspect.StructType, variant: int, *, full: bool = True) -> Any
     return kind.cls(**{field.name: _value(field.type, variant) for field in fields})
 
 
-def _value(kind: inspect.Type, variant: int) -> Any:
+def _value(kind: inspect.Type, variant: int) -> Any:  # noqa: PLR0911 - one line a type
     match kind:
         case inspect.UnionType():
             return _value(kind.types[variant % len(kind.types)], variant)
@@ -38,6 +38,10 @@ def _value(kind: inspect.Type, variant: int) -> Any:
             return list(kind.cls)[variant % len(kind.cls)]
         case inspect.ListType():
             return [_value(kind.item_type, variant), _value(kind.item_type, variant + 1)]
+        case inspect.TupleType():
+            return tuple(_value(one, variant) for one in kind.item_types)
+        case inspect.VarTupleType():
+            return (_value(kind.item_type, variant), _value(kind.item_type, variant + 1))
         case inspect.DictType():
             return {_value(kind.key_type, variant): _value(kind.value_type, variant)}
         case _:

@@ -91,7 +91,7 @@ class RunnerSettings(LimitSettings, BrokerSettings, LogSettings):
         pattern=r"^[a-z0-9.-]{0,253}$",
         description="pod of this runner, to be scaled down last while it works long; empty: Kubernetes is not told",
     )
-    runner_heartbeat_seconds: float = Field(5.0, gt=0, le=300, description="time between two heartbeats")
+    runner_heartbeat_seconds: float = Field(2.0, gt=0, le=300, description="time between two heartbeats")
     runner_isolation: Literal["strict", "restricted"] = Field(
         "strict",
         description="how code is confined: strict, or restricted where a container may not make namespaces",

@@ -19,6 +19,8 @@ from taskandgo.store.database import Database
 
 #: Any number that only this product locks by.
 LOCK = 7_462_051
+#: What one step of a migration may take: an index over a large table.
+LONGEST_SECONDS = 3600.0
 #: PostgreSQL's code for a lock that was not to be had in time.
 IN_USE = "55P03"
 LOCK_TIMEOUT = "2s"
@@ -28,8 +30,7 @@ TRIES = 60
 
 async def migrate(url: str) -> None:
     """Migrate the database at the address; StoreAwayError if it cannot be reached."""
-    # A large table may take its time.
-    database = Database(url, statement_seconds=None)
+    database = Database(url, LONGEST_SECONDS)
     try:
         await _until_unused(database)
     finally:
