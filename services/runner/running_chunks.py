@@ -59,10 +59,6 @@ class RunningChunks:
         """How many slots are busy."""
         return len(self._running)
 
-    def keys(self) -> frozenset[Key]:
-        """The attempts under way."""
-        return frozenset(self._running)
-
     @contextmanager
     def taken(self, key: Key) -> Iterator[None]:
         """The attempt is here, running or waiting for a slot."""
@@ -83,6 +79,10 @@ class RunningChunks:
         for chunk in self._running.values():
             chunk.handed_back = True
             chunk.cancel()
+
+    def keys(self) -> frozenset[Key]:
+        """The attempts under way."""
+        return frozenset(self._running)
 
     def get(self, key: Key) -> RunningChunk | None:
         """The attempt, if it is under way here."""
