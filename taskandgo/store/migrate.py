@@ -19,14 +19,13 @@ from taskandgo.store.database import Database
 
 #: Any number that only this product locks by.
 LOCK = 7_462_051
+#: What one step of a migration may take: an index over a large table.
+LONGEST_SECONDS = 3600.0
 #: PostgreSQL's code for a lock that was not to be had in time.
 IN_USE = "55P03"
 LOCK_TIMEOUT = "2s"
 PAUSE_SECONDS = 1.0
 TRIES = 60
-
-#: What one step of a migration may take: an index over a large table.
-LONGEST_SECONDS = 3600.0
 
 
 async def migrate(url: str) -> None:

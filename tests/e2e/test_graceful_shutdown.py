@@ -69,16 +69,18 @@ def stopped_in(product: Stack, name: str) -> float:
 def test_a_runner_finishes_what_runs_and_leaves_the_rest_to_the_next(
     product: Stack, client: api_grpc.SchedulerStub
 ) -> None:
-    slow = submit(client, "import time; time.sleep(3); print('whole')", 2)
+    slow = submit(client, "import time; time.sleep(8); print('whole')", 2)
     for task_id in slow:
         until_running(client, task_id)
     waiting = submit(client, "print('next')", 20)
 
+    busy = [client.GetTask(api.GetTaskRequest(task_id=one), timeout=10).task.state for one in slow]
     seconds = stopped_in(product, "runner")
     states = [client.GetTask(api.GetTaskRequest(task_id=one), timeout=10).task.state for one in waiting]
     product.start("runner", RUNNER_NAME="the-next")
 
-    assert seconds < 3 + STOPPING_SECONDS
+    assert seconds < 8 + STOPPING_SECONDS
+    assert busy == [api.TASK_STATE_RUNNING] * 2
     assert states == [api.TASK_STATE_QUEUED] * 20
     for task_id in slow:
         status, chunk = end(client, task_id)
