@@ -20,13 +20,15 @@ demo: setup ## Run the main job, embedded: nothing else to install or start
 	@.venv/bin/taskandgo demo
 
 .PHONY: up
-up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metrics 8081)
+up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, dashboard 8081)
 	@.venv/bin/taskandgo up
 
 .PHONY: test
 test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
+	@tools/install-chromium
+	@tools/install-prometheus
 	@$(PY) -m pytest
 
 .PHONY: test-docker
@@ -51,6 +53,10 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
+	@tools/vendor-dashboard --check
+	@tools/write-dashboards --check
+	@tools/write-cluster-monitoring --check
+	@tools/check-alerts
 	@.venv/bin/hadolint Dockerfile
 	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
@@ -62,6 +68,14 @@ fix: setup ## Format, and mend what the linter can mend
 .PHONY: proto
 proto: setup ## Generate taskandgo/api from proto/
 	@tools/generate-proto
+
+.PHONY: vendor
+vendor: ## Copy the dashboard's libraries anew, as package.json pins them
+	@tools/vendor-dashboard
+
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards from dashboards/
+	@tools/write-dashboards
 
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew
@@ -78,6 +92,11 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 	@tools/install-servers
 	@$(PY) -m bench.split
 
+.PHONY: bench-monitor
+bench-monitor: setup ## Measure the monitor: its rate and its memory over 1,000,000 events
+	@tools/install-servers
+	@$(PY) -m bench.monitor
+
 .PHONY: bench-sandbox
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
@@ -87,3 +106,8 @@ bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewra
 bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
 	@tools/install-servers
 	@$(PY) -m bench.observability
+
+.PHONY: bench-costs
+bench-costs: setup ## Measure what a task costs each service, RabbitMQ and PostgreSQL, in CPU time
+	@tools/install-servers
+	@$(PY) -m bench.service_costs

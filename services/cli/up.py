@@ -40,8 +40,9 @@ def up(
 async def _serve(settings: "AllSettings") -> None:
     from services.cli.embedded import embedded
     from taskandgo.lifecycle import until_stopped
+    from taskandgo.telemetry.process_metrics import watching_process
 
-    async with embedded(settings) as addresses:
+    async with watching_process("monitor"), embedded(settings) as addresses:
         typer.echo(_greeting(addresses))
         await until_stopped()
         typer.echo("Finishing what runs; Ctrl-C again leaves at once.")

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from services.dispatcher.emit_chunks import EmitChunks
+from services.dispatcher.metrics import DispatcherMetrics
 from services.dispatcher.progress import Progress
 from taskandgo.clock import Clock
 from taskandgo.store.records import Due
@@ -24,6 +25,7 @@ class DuplicateStragglers:
     store: Store
     emit: EmitChunks
     progress: Progress
+    metrics: DispatcherMetrics
     clock: Clock
 
     async def __call__(self, due: Due) -> datetime | None:
@@ -33,4 +35,5 @@ class DuplicateStragglers:
         for chunk in found.emit:
             log.info("chunk.straggles", task_id=due.task_id, chunk_index=chunk.chunk_index, attempt=chunk.attempt)
         await self.emit(due.task_id, found.emit)
+        self.metrics.speculative_starts.inc(len(found.emit))
         return max(found.look_at, now + LEAST_BETWEEN) if found.look_at else None

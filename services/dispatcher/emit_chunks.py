@@ -135,4 +135,4 @@ class EmitChunks:
                 # The first task of a pool may come before the pool's first runner has declared its queue.
                 await self.broker.declare(runner_chunk_ready(message.pool))
                 await self.broker.publish(message)
-        self.metrics.chunks_emitted.labels(message.priority.word).inc()
+        self.metrics.emitted(message.priority.word, message.pool)

@@ -47,6 +47,7 @@ from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
+from taskandgo.telemetry.process_metrics import watching_process
 from taskandgo.words import TimerKind
 
 log = structlog.get_logger()
@@ -84,7 +85,7 @@ def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock
     timers.on(TimerKind.START, StartTask(store, open_task))
     timers.on(TimerKind.EXPIRE, ExpireTask(broker, store, clock))
     timers.on(TimerKind.RETRY, EmitRetry(store, emit, clock))
-    timers.on(TimerKind.DUPLICATE, DuplicateStragglers(store, emit, progress, clock))
+    timers.on(TimerKind.DUPLICATE, DuplicateStragglers(store, emit, progress, metrics, clock))
     on_task_submitted = OnTaskSubmitted(open_task, timers, clock)
     returning = settings.dispatcher_return_seconds
     on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, metrics, clock, claims, returning)
@@ -147,7 +148,7 @@ async def _serve_ops(
     async def ready() -> dict[str, bool]:
         return {"broker": broker.connected, "store": await _answers(store)}
 
-    app = Starlette(routes=ops_routes(ready, metrics.registry))
+    app = Starlette(routes=ops_routes("dispatcher", ready, metrics.registry))
     return await stack.enter_async_context(serve_http(app, settings.dispatcher_http_listen))
 
 
@@ -164,6 +165,7 @@ async def main() -> None:
     settings = load(DispatcherSettings)
     configure_logs(settings, "dispatcher")
     async with (
+        watching_process("dispatcher"),
         open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve(settings, broker, store) as service,

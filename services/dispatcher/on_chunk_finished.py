@@ -50,7 +50,7 @@ class OnChunkFinished:
         with step("record result"):
             recorded = await self.store.record_ending(ending, self.progress.advance)
         crash_point(CrashPoint.ENDING_RECORDED, message.task_id)
-        self._count(message, recorded)
+        self.metrics.recorded(message, recorded)
         _log(message, recorded)
         await self.emit(message.task_id, recorded.emit)
         crash_point(CrashPoint.ENDING_EMITTED, message.task_id)
@@ -74,16 +74,6 @@ class OnChunkFinished:
         # What had not begun is nobody's work that could be thrown away.
         begun = self.claims.has(key) or await self.store.is_running(*key)
         return begun and await self.claims.confirms(key, self.return_seconds)
-
-    def _count(self, message: ChunkFinished, recorded: Recorded) -> None:
-        if not recorded.kept:
-            self.metrics.results_dropped.inc()
-        elif message.result.outcome is Outcome.LOST and not recorded.given_up:
-            self.metrics.attempts_lost.inc()
-        else:
-            self.metrics.results_recorded.labels(message.result.outcome).inc()
-        if recorded.given_up:
-            self.metrics.chunks_given_up.inc()
 
 
 def _log(message: ChunkFinished, recorded: Recorded) -> None:

@@ -87,7 +87,7 @@ class Progress:
         chunk.reason = f"attempt {ending.message.attempt}: {result.outcome}, {result.reason}".replace("\0", "")
         _next_attempt(chunk, ChunkState.WAITING)
         task.set_timer(TimerKind.RETRY, chunk.chunk_index, chunk.due_at)
-        return self._with_next(task, chunk)
+        return msgspec.structs.replace(self._with_next(task, chunk), retried=True)
 
     def _finish(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, message: ChunkFinished) -> Recorded:
         task.leave(chunk.state)

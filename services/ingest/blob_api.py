@@ -19,7 +19,7 @@ def blob_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
     """PUT /blobs (and /blobs/, as `curl -T FILE` makes it with a name behind), GET /tasks/{task_id}/stdout, /stderr."""
 
     async def put_blob(request: Request) -> Message:
-        return await calls.put_blob(request.stream())
+        return await calls.put_blob(metrics.carried("received", request.stream()))
 
     put = answering(put_blob, metrics, "PutBlob")
     streams = {"stdout": api.Output.STREAM_STDOUT, "stderr": api.Output.STREAM_STDERR}
@@ -42,6 +42,6 @@ def _reading(
             return refused(refusal)
         except AwayError as error:
             return refused(away(str(error)))
-        return StreamingResponse(blocks, media_type="application/octet-stream")
+        return StreamingResponse(metrics.carried("sent", blocks), media_type="application/octet-stream")
 
     return read

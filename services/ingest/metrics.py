@@ -1,7 +1,7 @@
 """Every metric of ingest, in one place. Labels are bounded: a call, a status, a priority, a language; never an id."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from taskandgo.errors import AwayError
 from taskandgo.rpc.refusal import RefusalError
 from taskandgo.task import TaskSpec
-from taskandgo.telemetry.metrics import STEP_SECONDS
+from taskandgo.telemetry.metrics import PRIORITIES, STEP_SECONDS, declare_build, from_zero
+from taskandgo.words import LANGUAGES
 
 
 class IngestMetrics:
@@ -20,6 +21,7 @@ class IngestMetrics:
         self._declare_calls(registry)
         self._declare_tasks(registry)
         self._declare_announcing(registry)
+        declare_build(registry)
 
     def _declare_calls(self, registry: CollectorRegistry) -> None:
         self.calls = Counter(
@@ -42,23 +44,53 @@ class IngestMetrics:
         )
 
     def _declare_tasks(self, registry: CollectorRegistry) -> None:
-        self._accepted = Counter(
-            "taskandgo_tasks_accepted", "Tasks recorded as accepted.", ["priority", "language"], registry=registry
+        self._accepted = from_zero(
+            Counter(
+                "taskandgo_tasks_accepted", "Tasks recorded as accepted.", ["priority", "language"], registry=registry
+            ),
+            PRIORITIES,
+            LANGUAGES,
         )
-        self._refused = Counter(
-            "taskandgo_tasks_refused", "Submitted tasks that were refused, by gRPC status.", ["code"], registry=registry
+        self._refused = from_zero(
+            Counter(
+                "taskandgo_tasks_refused",
+                "Submitted tasks that were refused, by gRPC status.",
+                ["code"],
+                registry=registry,
+            ),
+            ("INVALID_ARGUMENT", "ALREADY_EXISTS", "RESOURCE_EXHAUSTED"),
         )
 
     def _declare_announcing(self, registry: CollectorRegistry) -> None:
         self.unconfirmed = Gauge(
             "taskandgo_ingest_unconfirmed", "Messages published and not yet confirmed.", registry=registry
         )
-        self.published_again = Counter(
-            "taskandgo_ingest_published_again",
-            "Messages published again because no confirm had come.",
-            ["kind"],
-            registry=registry,
+        self.published_again = from_zero(
+            Counter(
+                "taskandgo_ingest_published_again",
+                "Messages published again because no confirm had come.",
+                ["kind"],
+                registry=registry,
+            ),
+            ("task.submitted", "task.cancelled"),
         )
+
+        self._blob_bytes = from_zero(
+            Counter(
+                "taskandgo_ingest_blob_bytes",
+                "Bytes of large input and output that went through; direction is received or sent.",
+                ["direction"],
+                registry=registry,
+            ),
+            ("received", "sent"),
+        )
+
+    async def carried(self, direction: str, blocks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        """The same blocks, counted as they pass; `direction` is received or sent."""
+        passed = self._blob_bytes.labels(direction)
+        async for block in blocks:
+            passed.inc(len(block))
+            yield block
 
     def accepted(self, task: TaskSpec) -> None:
         """Count a task that is recorded now."""

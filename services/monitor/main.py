@@ -33,6 +33,7 @@ from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.telemetry.logs import configure_logs
+from taskandgo.telemetry.process_metrics import watching_process
 
 PREFETCH = 200
 CONTENTS = """TaskAndGo's monitor.
@@ -62,25 +63,24 @@ async def serve(
     backlog = ReadBacklog(store, broker, metrics, clock)
 
     async def before_metrics() -> None:
-        await heartbeats.forget_silent()
-        await backlog()
+        await backlog(heartbeats.show())
 
     async with AsyncExitStack() as stack:
-        for queue, handler in _consumers(metrics, heartbeats):
+        for queue, handler in _consumers(metrics, heartbeats, clock):
             subscription = await broker.consume(queue, handler, prefetch=PREFETCH)
             stack.push_async_callback(subscription.stop)
         stack.push_async_callback(backlog.close)
-        ops = ops_routes(_readiness(broker, store), metrics.registry, before_metrics)
+        ops = ops_routes("monitor", _readiness(broker, store), metrics.registry, before_metrics)
         app = Starlette(routes=[Route("/", _contents), *ops])
         yield MonitorService(await stack.enter_async_context(serve_http(app, settings.monitor_http_listen)))
 
 
-def _consumers(metrics: Metrics, heartbeats: OnRunnerHeartbeat) -> list[tuple[topology.Queue, Handler]]:
+def _consumers(metrics: Metrics, heartbeats: OnRunnerHeartbeat, clock: Clock) -> list[tuple[topology.Queue, Handler]]:
     alive = topology.listener(f"monitor.runner-heartbeat.{uuid.uuid4().hex}", "runner.heartbeat")
     return [
-        (topology.MONITOR_TASK_FINISHED, decoded(OnTaskFinished(metrics), TaskFinished)),
-        (topology.MONITOR_CHUNK_STARTED, decoded(OnChunkStarted(metrics), ChunkStarted)),
-        (topology.MONITOR_CHUNK_FINISHED, decoded(OnChunkFinished(metrics), ChunkFinished)),
+        (topology.MONITOR_TASK_FINISHED, decoded(OnTaskFinished(metrics, clock), TaskFinished)),
+        (topology.MONITOR_CHUNK_STARTED, decoded(OnChunkStarted(metrics, clock), ChunkStarted)),
+        (topology.MONITOR_CHUNK_FINISHED, decoded(OnChunkFinished(metrics, clock), ChunkFinished)),
         (topology.MONITOR_DEAD_LETTER, OnDeadLetter(metrics)),
         (alive, decoded(heartbeats, RunnerHeartbeat)),
     ]
@@ -110,6 +110,7 @@ async def main() -> None:
     settings = load(MonitorSettings)
     configure_logs(settings, "monitor")
     async with (
+        watching_process("monitor"),
         open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve(settings, broker, store) as service,

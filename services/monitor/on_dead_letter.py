@@ -4,22 +4,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.monitor.metrics import Metrics
+from services.monitor.metrics import DEAD_LETTER_QUEUES, POOL_QUEUE, REASONS, Metrics
 from taskandgo.broker.broker import Ack, Delivery, Disposition
-from taskandgo.broker.topology import SHARED_QUEUES
-
-KNOWN = {queue.name for queue in SHARED_QUEUES}
-POOL_QUEUE = "runner.chunk-ready"
-
-#: How a reason begins, and its kind; the broker's own reasons come as they are.
-REASONS = {
-    "not a message": "undecodable",
-    "expected ": "unexpected",
-    "rejected": "rejected",
-    "expired": "expired",
-    "maxlen": "maxlen",
-    "delivery_limit": "delivery_limit",
-}
+from taskandgo.telemetry.metrics import OTHER
 
 log = structlog.get_logger()
 
@@ -33,7 +20,7 @@ class OnDeadLetter:
     async def __call__(self, delivery: Delivery) -> Disposition:
         """Count it by the queue it came from and the kind of reason."""
         queue = POOL_QUEUE if delivery.queue.startswith(POOL_QUEUE) else delivery.queue
-        known = queue if queue in {*KNOWN, POOL_QUEUE} else "other"
+        known = queue if queue in DEAD_LETTER_QUEUES else OTHER
         self.metrics.dead_letters.labels(known, reason_label(delivery.reason)).inc()
         log.warning("dead_letter", queue=delivery.queue, routing_key=delivery.routing_key, reason=delivery.reason)
         return Ack()

@@ -1,11 +1,29 @@
-"""Runs because a runner is alive: shows its slots, until it has been silent for a while."""
+"""Runs because a runner is alive: remembers its slots, and shows those of all that were heard of lately."""
 
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from prometheus_client import Gauge
 
 from services.monitor.metrics import Metrics
 from taskandgo.broker.broker import Ack, Delivery, Disposition
 from taskandgo.clock import Clock
 from taskandgo.messages import RunnerHeartbeat
+from taskandgo.telemetry.metrics import FewValues
+
+Labels = tuple[str, ...]
+
+#: How many runners are shown by their names at a time; those beyond are shown together.
+MOST_RUNNERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last heartbeat of a runner, and when it came: the runner's clock may differ."""
+
+    message: RunnerHeartbeat
+    at: datetime
 
 
 class OnRunnerHeartbeat:
@@ -15,35 +33,32 @@ class OnRunnerHeartbeat:
         self._metrics = metrics
         self._clock = clock
         self._gone_after = timedelta(seconds=gone_seconds)
-        self._heard_at: dict[tuple[str, str], datetime] = {}
-        self._kinds: dict[tuple[str, str], tuple[str, str, str]] = {}
+        self._heard: dict[tuple[str, str], Heard] = {}
 
     async def __call__(self, message: RunnerHeartbeat, delivery: Delivery) -> Disposition:
-        """Show the runner as it is now."""
+        """Remember the runner as it is now."""
         del delivery
-        runner = (message.runner, message.pool)
-        # When it was heard, not when it was sent: the runner's clock may differ.
-        self._heard_at[runner] = self._clock.now()
-        self._count_as(runner, (message.pool, message.isolation, message.metering))
-        self._metrics.runner_slots.labels(*runner).set(message.slots)
-        self._metrics.runner_slots_busy.labels(*runner).set(message.busy)
+        self._heard[message.runner, message.pool] = Heard(message, self._clock.now())
         return Ack()
 
-    async def forget_silent(self) -> None:
-        """Show no longer who has been silent for too long."""
+    def show(self) -> set[str]:
+        """Show who is alive, and no longer who has been silent for too long; the pools of those alive."""
         oldest = self._clock.now() - self._gone_after
-        for runner in [runner for runner, heard_at in self._heard_at.items() if heard_at < oldest]:
-            del self._heard_at[runner]
-            self._uncount(runner)
-            self._metrics.runner_slots.remove(*runner)
-            self._metrics.runner_slots_busy.remove(*runner)
+        self._heard = {runner: heard for runner, heard in self._heard.items() if heard.at >= oldest}
+        names = FewValues(MOST_RUNNERS)
+        slots, busy, kinds = Counter[Labels](), Counter[Labels](), Counter[Labels]()
+        for message in (heard.message for heard in self._heard.values()):
+            runner = (names.label(message.runner), message.pool)
+            slots[runner] += message.slots
+            busy[runner] += message.busy
+            kinds[message.pool, message.isolation, message.metering] += 1
+        _set(self._metrics.runner_slots, slots)
+        _set(self._metrics.runner_slots_busy, busy)
+        _set(self._metrics.runners, kinds)
+        return {heard.message.pool for heard in self._heard.values()}
 
-    def _count_as(self, runner: tuple[str, str], kind: tuple[str, str, str]) -> None:
-        if self._kinds.get(runner) != kind:
-            self._uncount(runner)
-            self._kinds[runner] = kind
-            self._metrics.runners.labels(*kind).inc()
 
-    def _uncount(self, runner: tuple[str, str]) -> None:
-        if kind := self._kinds.pop(runner, None):
-            self._metrics.runners.labels(*kind).dec()
+def _set(gauge: Gauge, values: Counter[Labels]) -> None:
+    gauge.clear()
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)

@@ -17,6 +17,7 @@ from services.runner.metrics import RunnerMetrics
 from services.runner.on_chunk_cancelled import OnChunkCancelled
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
+from services.runner.raise_deletion_cost import raising_deletion_cost
 from services.runner.running_chunks import RunningChunks
 from services.runner.sandbox.sandbox import Sandbox, SandboxPlan, open_sandbox
 from services.runner.send_heartbeats import SendHeartbeats
@@ -33,6 +34,7 @@ from taskandgo.rpc.ops_routes import ops_routes
 from taskandgo.settings import load
 from taskandgo.task import Limits
 from taskandgo.telemetry.logs import configure_logs
+from taskandgo.telemetry.process_metrics import watching_process
 
 #: How long killing what runs and telling the dispatcher may take.
 HAND_BACK_SECONDS = 5.0
@@ -62,7 +64,7 @@ async def serve(settings: RunnerSettings, broker: Broker) -> AsyncIterator[Runne
 async def _serve_in(
     settings: RunnerSettings, broker: Broker, box: Sandbox, metrics: RunnerMetrics
 ) -> AsyncIterator[RunnerService]:
-    languages, running, clock = make_languages(settings, box), RunningChunks(), SystemClock()
+    languages, running, clock = make_languages(settings, box, metrics.looked_up), RunningChunks(), SystemClock()
     heartbeats = SendHeartbeats(broker, settings, running, sorted(languages), box, clock)
     async with AsyncExitStack() as stack:
         blobs = CarryBlobs(await stack.enter_async_context(open_client()), settings.runner_blob_patience_seconds)
@@ -77,6 +79,7 @@ async def _serve_in(
         )
         for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
+        await stack.enter_async_context(raising_deletion_cost(settings.runner_pod, running))
         address = await _serve_ops(stack, settings, broker, metrics)
         for kind, handler in (
             ("task", decoded(OnTaskCancelled(running), TaskCancelled)),
@@ -144,7 +147,7 @@ async def _serve_ops(stack: AsyncExitStack, settings: RunnerSettings, broker: Br
     async def ready() -> dict[str, bool]:
         return {"broker": broker.connected}
 
-    app = Starlette(routes=ops_routes(ready, metrics.registry))
+    app = Starlette(routes=ops_routes("runner", ready, metrics.registry))
     return await stack.enter_async_context(serve_http(app, settings.runner_http_listen))
 
 
@@ -152,7 +155,7 @@ async def main() -> None:
     """Run a runner as a process of its own until it is told to stop."""
     settings = load(RunnerSettings)
     configure_logs(settings, "runner")
-    async with open_broker(settings) as broker, serve(settings, broker):
+    async with watching_process("runner"), open_broker(settings) as broker, serve(settings, broker):
         log.info("runner.started", runner=settings.runner_name, pool=settings.runner_pool, slots=settings.runner_slots)
         await until_stopped()
         log.info("runner.draining")

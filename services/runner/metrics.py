@@ -5,7 +5,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from services.runner.sandbox.events import SandboxEvents
 from services.runner.sandbox.sandbox import Sandbox
 from taskandgo.messages import ChunkFinished
-from taskandgo.telemetry.metrics import LIFE_SECONDS, STEP_SECONDS, language_label
+from taskandgo.telemetry.exemplars import exemplar
+from taskandgo.telemetry.metrics import (
+    LANGUAGE_LABELS,
+    LIFE_SECONDS,
+    MEMORY_BYTES,
+    STEP_SECONDS,
+    declare_build,
+    from_zero,
+    language_label,
+)
+from taskandgo.words import Outcome
 
 
 class RunnerMetrics:
@@ -13,8 +23,12 @@ class RunnerMetrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        self._attempts = Counter(
-            "taskandgo_runner_attempts", "Attempts that ended here.", ["outcome", "language"], registry=registry
+        self._attempts = from_zero(
+            Counter(
+                "taskandgo_runner_attempts", "Attempts that ended here.", ["outcome", "language"], registry=registry
+            ),
+            Outcome,
+            LANGUAGE_LABELS,
         )
         self.slot_seconds = Histogram(
             "taskandgo_runner_slot_seconds",
@@ -36,12 +50,37 @@ class RunnerMetrics:
             buckets=LIFE_SECONDS,
             registry=registry,
         )
-        self._output_bytes = Counter("taskandgo_runner_output_bytes", "What code wrote.", registry=registry)
+        self._declare_usage(registry)
         self.unpublished = Gauge(
             "taskandgo_runner_results_unpublished", "Results that the broker has not confirmed yet.", registry=registry
         )
-
         self._declare_sandbox(registry)
+        declare_build(registry)
+
+    def _declare_usage(self, registry: CollectorRegistry) -> None:
+        self._output_bytes = Counter("taskandgo_runner_output_bytes", "What code wrote.", registry=registry)
+        self._cpu_seconds = from_zero(
+            Counter(
+                "taskandgo_runner_code_cpu_seconds", "Processor time that code used.", ["language"], registry=registry
+            ),
+            LANGUAGE_LABELS,
+        )
+        self._peak_memory = Histogram(
+            "taskandgo_runner_code_peak_memory_bytes",
+            "The most memory that an attempt held at a time.",
+            ["language"],
+            buckets=MEMORY_BYTES,
+            registry=registry,
+        )
+        self._compile_cache = from_zero(
+            Counter(
+                "taskandgo_runner_compile_cache_lookups",
+                "Programs that were asked for, by whether they were compiled already: hit or miss.",
+                ["result"],
+                registry=registry,
+            ),
+            ("hit", "miss"),
+        )
 
     def _declare_sandbox(self, registry: CollectorRegistry) -> None:
         box_seconds = Histogram(
@@ -69,12 +108,18 @@ class RunnerMetrics:
         self._isolation.labels(sandbox.isolation, sandbox.metering).set(1)
         self.boxes_ready.set_function(lambda: sandbox.boxes_ready)
 
+    def looked_up(self, *, hit: bool) -> None:
+        """Count a program that was asked for."""
+        self._compile_cache.labels("hit" if hit else "miss").inc()
+
     def count(self, finished: ChunkFinished) -> None:
         """Count an attempt that ended, as it is told."""
         language, usage = language_label(finished.language), finished.result.usage
         self._attempts.labels(finished.result.outcome, language).inc()
         self._output_bytes.inc(usage.output_bytes)
         if finished.started_at:
-            self._run_seconds.labels(finished.result.outcome, language).observe(usage.wall_seconds)
+            self._run_seconds.labels(finished.result.outcome, language).observe(usage.wall_seconds, exemplar())
+            self._cpu_seconds.labels(language).inc(usage.cpu_seconds)
+            self._peak_memory.labels(language).observe(usage.peak_memory_bytes)
         if usage.compile_seconds:
             self._compile_seconds.labels(language).observe(usage.compile_seconds)

@@ -85,6 +85,11 @@ class Broker(Protocol):
         """Call this each time that the connection was lost and is back, with everything that was on it."""
         ...
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker is connected, but takes no messages for now."""
+        ...
+
     async def publish(self, message: Message) -> None:
         """Send a message by its route.
 

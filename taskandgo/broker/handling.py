@@ -15,6 +15,7 @@ from taskandgo.broker.broker import Delivery, Disposition, Handler, Reject, Requ
 from taskandgo.broker.message_spans import MessageSpans, note
 from taskandgo.errors import AwayError, UndecodableError
 from taskandgo.messages import Message, decode
+from taskandgo.telemetry.process_metrics import PROCESS
 
 M = TypeVar("M", bound=Message)
 
@@ -45,6 +46,7 @@ class Handling:
 
     def __init__(self, queue: str, handler: Handler, spans: MessageSpans) -> None:
         self._queue = queue
+        self._redelivered = PROCESS.redelivered_from(queue)
         self._handler = handler
         self._spans = spans
         self._failures = 0
@@ -52,6 +54,8 @@ class Handling:
 
     async def __call__(self, delivery: Delivery) -> Disposition:
         """What becomes of the delivery."""
+        if delivery.redelivered:
+            self._redelivered.inc()
         try:
             with self._spans.processing(self._queue, delivery):
                 disposition = await self._handler(delivery)

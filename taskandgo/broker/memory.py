@@ -53,6 +53,11 @@ class MemoryBroker:
     def on_return(self, call: Callable[[], None]) -> None:
         """Never: what is in this process is never lost to it."""
 
+    @property
+    def blocked(self) -> bool:
+        """A process never keeps itself from publishing."""
+        return False
+
     async def publish(self, message: Message) -> None:
         """Put the message into every queue bound to its key."""
         key = routing_key(message)

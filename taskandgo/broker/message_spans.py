@@ -37,8 +37,8 @@ RABBITMQ, MEMORY = "rabbitmq", "memory"
 PROCESSED = (DISPATCHER_TASK_SUBMITTED, DISPATCHER_CHUNK_FINISHED, DISPATCHER_TASK_CANCELLED, MONITOR_TASK_FINISHED)
 PROCESSED_NAMES = frozenset(queue.name for queue in PROCESSED)
 CHUNK_READY = runner_chunk_ready("").name
-#: Beginnings of the keys that end with a task's id.
-OF_A_TASK = tuple(route.key.removesuffix("{task_id}") for route in ROUTES.values() if route.key.endswith("{task_id}"))
+#: The keys that have a task's id in them, by what is before their first field.
+OF_A_TASK = {route.key.partition("{")[0]: route.key for route in ROUTES.values() if "{task_id}" in route.key}
 
 
 class MessageSpans:
@@ -131,7 +131,7 @@ def carried(headers: Mapping[str, object]) -> dict[str, str]:
 
 def _template(key: str) -> str:
     """Where it goes, without what is different for every task."""
-    return f"{EXCHANGE}:" + next((f"{known}{{task_id}}" for known in OF_A_TASK if key.startswith(known)), key)
+    return f"{EXCHANGE}:" + next((whole for known, whole in OF_A_TASK.items() if key.startswith(known)), key)
 
 
 def _about(message: Message) -> dict[str, str | int]:

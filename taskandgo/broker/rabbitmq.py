@@ -100,6 +100,11 @@ class RabbitmqBroker:
         """Call this each time that a connection was lost and both are there again."""
         self._on_return.append(call)
 
+    @property
+    def blocked(self) -> bool:
+        """Whether RabbitMQ is short of memory or disk and takes nothing from us."""
+        return self._publisher.blocked
+
     async def publish(self, message: Message) -> None:
         """Send a message by its route."""
         key, priority = routing_key(message), priority_of(message)

@@ -5,7 +5,9 @@ a message that need not be kept never holds its publisher up.
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -16,6 +18,7 @@ from aio_pika.exceptions import PublishError
 from taskandgo.broker.rabbitmq_errors import CONNECTION_FAILURES, away_when_failing
 from taskandgo.broker.topology import DEAD_LETTER_EXCHANGE, EXCHANGE
 from taskandgo.errors import UnroutableError
+from taskandgo.telemetry.process_metrics import PROCESS
 from taskandgo.words import Priority
 
 MOST_IN_FLIGHT = 10_000
@@ -47,6 +50,22 @@ class Publisher:
     def connected(self) -> bool:
         """Whether a message would go out now."""
         return self._connection.connected.is_set() and not self._connection.is_closed
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker has asked us to publish nothing for now."""
+        transport: Any = self._connection.transport
+        if transport is None:
+            return False
+        # The client has no other word for it than that its `ready` does not return at once.
+        ready = transport.connection.ready()
+        try:
+            ready.send(None)
+        except StopIteration:
+            return False
+        finally:
+            ready.close()
+        return self.connected
 
     async def kept(self, body: bytes, key: str, priority: Priority, headers: Mapping[str, str]) -> None:
         """Publish and wait for the confirm."""
@@ -85,12 +104,14 @@ class Publisher:
             priority=priority,
             message_id=uuid4().hex,
         )
+        published = time.monotonic()
         async with away_when_failing(self._timeout_seconds):
             await self._unblocked()
             try:
                 await exchange.publish(message, key, mandatory=True)
             except PublishError as error:
                 raise UnroutableError(f"no queue takes {key}") from error
+        PROCESS.publish_confirm_seconds.observe(time.monotonic() - published)
 
     async def _unblocked(self) -> None:
         """Return once the broker takes messages: what it does not read now would go out later beside its repetition."""

@@ -1,20 +1,39 @@
 """What machines ask every service over HTTP: is it alive, is it ready, and its metrics."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from taskandgo.telemetry.process_metrics import PROCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a service's page shows: its own metrics, and its process's if they are to be on this page."""
+
+    service: str
+    registry: CollectorRegistry
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric."""
+        yield from self.registry.collect()
+        if PROCESS.shown_by == self.service:
+            yield from PROCESS.registry.collect()
+
 
 def ops_routes(
+    service: str,
     ready: Callable[[], Awaitable[dict[str, bool]]],
     registry: CollectorRegistry,
     before_metrics: Callable[[], Awaitable[None]] | None = None,
 ) -> list[Route]:
     """GET /livez, /readyz (503 while any of what `ready` tells is False) and /metrics (after `before_metrics`)."""
+    page = Page(service, registry)
 
     async def livez(_request: Request) -> Response:
         return JSONResponse({"alive": True})
@@ -27,6 +46,6 @@ def ops_routes(
         if before_metrics is not None:
             await before_metrics()
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+        return Response(encode(page), headers={"content-type": content_type})
 
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]

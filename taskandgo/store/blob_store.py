@@ -17,7 +17,7 @@ from taskandgo.errors import AwayError, BlobGoneError, TooLargeError
 from taskandgo.store import blobs
 from taskandgo.store.blobs import PIECE_BYTES
 from taskandgo.store.database import Database
-from taskandgo.store.records import BlobRecord, LineEnds, Piece, Written
+from taskandgo.store.records import BlobRecord, BlobTotal, LineEnds, Piece, Written
 
 #: How many pieces are committed together.
 PIECES_AT_ONCE = 4
@@ -65,6 +65,10 @@ class BlobStore:
     async def find(self, sha256: str) -> BlobRecord | None:
         """The blob with this hash; None if there is none."""
         return await self._database.read(lambda c: blobs.find(c, sha256))
+
+    async def total(self) -> BlobTotal:
+        """How many blobs there are, those being written too, and how large all are together."""
+        return await self._database.read(blobs.total)
 
     async def read(self, sha256: str, offset_bytes: int, size_bytes: int) -> AsyncIterator[bytes]:
         """So many bytes from the offset on; BlobGoneError if it has been removed."""

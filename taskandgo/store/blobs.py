@@ -9,12 +9,12 @@ from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, exists, insert, literal, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.errors import BlobGoneError
 from taskandgo.store.database import insert_new
-from taskandgo.store.records import BlobRecord, LineEnds, Piece, Written
+from taskandgo.store.records import BlobRecord, BlobTotal, LineEnds, Piece, Written
 from taskandgo.store.tables import blob, blob_piece, blob_use, task
 
 #: Each piece of a blob but the last has this size, so that an offset tells the piece.
@@ -68,6 +68,12 @@ async def finish(connection: AsyncConnection, written: Written, task_id: str | N
 async def discard(connection: AsyncConnection, blob_id: str) -> None:
     """Remove what was written of a blob that will not be finished."""
     await connection.execute(delete(blob).where(blob.c.blob_id == blob_id, blob.c.sha256.is_(None)))
+
+
+async def total(connection: AsyncConnection) -> BlobTotal:
+    """How many blobs there are, and how large all are together."""
+    row = (await connection.execute(select(func.count(), func.coalesce(func.sum(blob.c.size_bytes), 0)))).one()
+    return BlobTotal(count=row[0], size_bytes=int(row[1]))
 
 
 async def find(connection: AsyncConnection, sha256: str) -> BlobRecord | None:

@@ -16,6 +16,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from taskandgo.errors import SettingsError, StoreAwayError
 from taskandgo.store.absence import Absence
+from taskandgo.store.time_statements import time_statements
+from taskandgo.telemetry.process_metrics import PROCESS
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 #: PostgreSQL's codes for a serialization failure and a deadlock: the same transaction succeeds when repeated.
@@ -66,18 +68,33 @@ class Database:
         self._reader = make_engine(url, "BEGIN", connections=4) if alone else unbound
         self._changer = self._writer if alone else unbound
         self._absence = Absence(self._ask)
+        # SQLite's readers see one instant anyway.
+        repeatable = self._writer.execution_options(isolation_level="REPEATABLE READ")
+        self._snapshot = self._reader if alone else repeatable
+        for engine in {self._writer, self._reader if alone else self._writer}:
+            time_statements(engine)
+        self._write_seconds = PROCESS.store_transaction_seconds.labels("write")
+        self._read_seconds = PROCESS.store_transaction_seconds.labels("read")
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The work in one transaction, repeated if another one got in its way; StoreAwayError if it cannot be."""
-        return await self._run(self._writer, work)
+        with self._write_seconds.time():
+            return await self._run(self._writer, work)
 
     async def change(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The same for work of a single statement, which needs no transaction around it."""
-        return await self._run(self._changer, work)
+        with self._write_seconds.time():
+            return await self._run(self._changer, work)
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The same for work that changes nothing."""
-        return await self._run(self._reader, work)
+        with self._read_seconds.time():
+            return await self._run(self._reader, work)
+
+    async def read_one_instant(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        """The same where all statements have to see the same instant."""
+        with self._read_seconds.time():
+            return await self._run(self._snapshot, work)
 
     async def close(self) -> None:
         """Close every connection."""

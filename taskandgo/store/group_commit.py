@@ -10,19 +10,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from taskandgo.telemetry.metrics import OTHER
+from taskandgo.telemetry.process_metrics import PROCESS
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Collects items and flushes them together, at most `largest` at a time, `linger_seconds` after the first."""
+    """Collects items and flushes them together, at most `largest` at a time, `linger_seconds` after the first.
+
+    `work` is what the metrics call it.
+    """
 
     def __init__(
         self,
         flush: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
         largest: int = 400,
         linger_seconds: float = 0.0,
+        work: str = OTHER,
     ) -> None:
+        self._size = PROCESS.group_commit_size.labels(work)
         self._flush = flush
         self._largest = largest
         self._linger_seconds = linger_seconds
@@ -60,6 +68,7 @@ class GroupCommit(Generic[Item, Answer]):
             pass
 
     async def _flush_batch(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        self._size.observe(len(batch))
         try:
             answers = await self._flush([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - each caller gets the error

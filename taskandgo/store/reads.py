@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.gathered import with_result
@@ -13,9 +13,9 @@ from taskandgo.store.locks import OPEN, TASK_COLUMNS
 from taskandgo.store.progress import open_chunk
 from taskandgo.store.records import FinishedTask, TaskFilter, TaskRecord, UnfinishedTask, Waiting
 from taskandgo.store.rows import finished_task, task_record
-from taskandgo.store.tables import chunk, task, task_label
+from taskandgo.store.tables import chunk, task, task_label, timer
 from taskandgo.task import TaskSpec
-from taskandgo.words import ChunkState, Priority, TaskState
+from taskandgo.words import ChunkState, Priority, TaskState, TimerKind
 
 #: The label that says on whose behalf a task is.
 TENANT = "tenant"
@@ -119,12 +119,20 @@ def _unfinished_task(row: Row[str, bytes, int], chunks: list[Row[Any]]) -> Unfin
 
 
 async def waiting(connection: AsyncConnection) -> list[Waiting]:
-    """The queued tasks, counted by priority, the most urgent first."""
-    columns = (task.c.priority, func.count().label("count"), func.min(task.c.queued_at).label("oldest"))
-    statement = select(*columns).where(task.c.state == TaskState.QUEUED.value).group_by(task.c.priority)
+    """The open tasks whose start is due, counted by priority and pool, the most urgent first."""
+    queued, running = (task.c.state == state.value for state in (TaskState.QUEUED, TaskState.RUNNING))
+    columns = (
+        func.count(case((queued, 1))),
+        func.min(case((queued, task.c.queued_at))),
+        func.count(case((running, 1))),
+    )
+    later = select(timer.c.task_id).where(timer.c.kind == TimerKind.START.value)
+    due = task.c.state.in_(OPEN) & task.c.task_id.not_in(later)
+    statement = select(task.c.priority, task.c.pool, *columns).where(due).group_by(task.c.priority, task.c.pool)
+    rows = await connection.execute(statement.order_by(task.c.priority.desc()))
     return [
-        Waiting(priority=Priority(priority), count=count, oldest_queued_at=oldest)
-        for priority, count, oldest in await connection.execute(statement.order_by(task.c.priority.desc()))
+        Waiting(priority=Priority(priority), pool=pool, count=count, oldest_queued_at=oldest, running=running)
+        for priority, pool, count, oldest, running in rows
     ]
 
 

@@ -117,6 +117,13 @@ class Piece(Value, frozen=True):
     data: bytes
 
 
+class BlobTotal(Value, frozen=True):
+    """All blobs together."""
+
+    count: int
+    size_bytes: int
+
+
 class BlobRecord(Value, frozen=True):
     """A blob as the store knows it; a last line counts also when it has no end."""
 
@@ -167,14 +174,15 @@ class FinishedTask(Value, frozen=True):
 
 class Recorded(Value, frozen=True):
     """What became of an attempt's end: `kept` if it changed anything; the chunks to emit now; the attempts at its
-    chunk that are not needed any more; whether the chunk killed too many runners; when the earliest timer that was
-    set is due; and the task if it is, or was before, finished.
+    chunk that are not needed any more; whether the chunk killed too many runners, or is to be repeated later; when
+    the earliest timer that was set is due; and the task if it is, or was before, finished.
     """
 
     kept: bool
     emit: Sequence[OpenChunk] = ()
     cancel: Sequence[int] = ()
     given_up: bool = False
+    retried: bool = False
     due_at: datetime | None = None
     finished: FinishedTask | None = None
     newly_finished: bool = False
@@ -255,11 +263,13 @@ class TaskFilter(Value, frozen=True):
 
 
 class Waiting(Value, frozen=True):
-    """How many tasks of a priority are queued, and since when the oldest is."""
+    """How many tasks of a priority and pool are queued, since when the oldest is, and how many are running."""
 
     priority: Priority
+    pool: str
     count: int
-    oldest_queued_at: datetime
+    oldest_queued_at: datetime | None
+    running: int = 0
 
 
 class InFlight(Value, frozen=True):

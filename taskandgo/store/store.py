@@ -10,24 +10,31 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskandgo.explanation.facts import TaskFacts
 from taskandgo.store import (
     accept,
     cancel,
+    chunk_counts,
     chunks,
+    facts,
     gathered,
     in_flight,
     manifest,
+    open_tasks,
     outbox,
     reads,
     remove,
     results,
     retry,
+    search,
     stragglers,
     timers,
 )
 from taskandgo.store.blob_store import BlobStore
+from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
+from taskandgo.store.open_tasks import OpenLevel
 from taskandgo.store.outputs import Outputs
 from taskandgo.store.recent_ends import RecentEnds
 from taskandgo.store.records import (
@@ -51,6 +58,7 @@ from taskandgo.store.records import (
     UnfinishedTask,
     Waiting,
 )
+from taskandgo.store.search import FoundTasks, TaskSearch
 from taskandgo.task import TaskSpec
 from taskandgo.words import Outcome, Priority, TaskState
 
@@ -75,10 +83,10 @@ class Store:
         self.blobs = BlobStore(database)
         self.outputs = Outputs(database, self.blobs)
         self._accepting = self._grouped(accept.accept)
-        self._confirming = GroupCommit(self._confirm, LARGEST, LINGER_SECONDS)
+        self._confirming = GroupCommit(self._confirm, LARGEST, LINGER_SECONDS, "confirm")
         self._opening = self._grouped(chunks.open_chunks)
         self._ends = RecentEnds()
-        self._starting = GroupCommit(self._start, LARGEST, START_LINGER_SECONDS)
+        self._starting = GroupCommit(self._start, LARGEST, START_LINGER_SECONDS, "start_chunks")
         self._waking = self._grouped(chunks.wake_chunks)
         self._recording = self._grouped(results.record_endings)
         self._losing = self._grouped(results.record_endings, LOST_LINGER_SECONDS)
@@ -180,9 +188,33 @@ class Store:
         """The task, with its result if it is final."""
         return await self._database.read(lambda c: reads.get_task(c, task_id))
 
+    async def task_facts(self, task_id: str) -> TaskFacts | None:
+        """What an explanation is drawn from; None if the task is unknown."""
+        return await self._database.read_one_instant(lambda c: facts.task_facts(c, task_id))
+
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
         return await self._database.read(lambda c: reads.list_tasks(c, wanted))
+
+    async def search_tasks(self, wanted: TaskSearch) -> FoundTasks:
+        """The next tasks that a person looks for."""
+        return await self._database.read(lambda c: search.search_tasks(c, wanted))
+
+    async def running_tasks(self) -> list[TaskRecord]:
+        """Tasks that run, the oldest first, up to a thousand."""
+        return await self._database.read(search.running_tasks)
+
+    async def open_levels(self) -> Sequence[OpenLevel]:
+        """The open tasks, counted by priority, the most urgent first."""
+        return await self._database.read(open_tasks.open_levels)
+
+    async def count_accepted(self, since: datetime, until: datetime) -> int:
+        """How many tasks were accepted from one instant up to another."""
+        return await self._database.read(lambda c: open_tasks.count_accepted(c, since, until))
+
+    async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
+        """How the task's chunks are doing, so many neighbours at a time."""
+        return await self._database.read(lambda c: chunk_counts.count_chunks(c, task_id, chunk_count, together))
 
     async def remove_finished(self, before: datetime, limit: int) -> int:
         """Remove so many tasks that finished before an instant, with all that is theirs; how many they were."""
@@ -213,7 +245,7 @@ class Store:
         return await self._database.write(lambda c: in_flight.claim_chunks(c, claims, at))
 
     async def waiting(self) -> list[Waiting]:
-        """The queued tasks, counted by priority."""
+        """The open tasks whose start is due, counted by priority and pool."""
         return await self._database.read(reads.waiting)
 
     async def count_queued(self) -> tuple[int, dict[str, int]]:
@@ -251,4 +283,4 @@ class Store:
         async def flush(items: Sequence[Item]) -> Sequence[Answer]:
             return await self._database.write(lambda connection: work(connection, items))
 
-        return GroupCommit(flush, LARGEST, linger_seconds)
+        return GroupCommit(flush, LARGEST, linger_seconds, work.__name__)

@@ -20,7 +20,7 @@ def python_files(*folders: str) -> list[Path]:
     return [path for path in found if GENERATED not in path.parents]
 
 
-CODE = python_files("taskandgo", "services", "bench")
+CODE = python_files("taskandgo", "services", "bench", "dashboards")
 ALL = [*CODE, *python_files("tests", "examples")]
 
 

@@ -22,9 +22,9 @@ SUBMIT = "scheduler.Scheduler/SubmitTask"
 EMIT = "publish taskandgo:chunk.ready.default"
 EXECUTE = "process taskandgo:chunk.ready.default:runner.chunk-ready.default"
 RECORD = "process taskandgo:chunk.finished:dispatcher.chunk-finished"
-ANNOUNCE = "publish taskandgo:task.finished.{task_id}"
+ANNOUNCE = "publish taskandgo:task.finished.{watcher}.{task_id}"
 COMPILE = "compile go"
-COUNT = "process taskandgo:task.finished.{task_id}:monitor.task-finished"
+COUNT = "process taskandgo:task.finished.{watcher}.{task_id}:monitor.task-finished"
 #: Each span's parent, kind and service in a trace of one chunk that is compiled, as the documentation has them.
 ROW = re.compile(r"^\| `([^`]+)` \| ([A-Z]+) \| (\w+) \| (?:`([^`]+)` )?\|$", re.MULTILINE)
 DOCUMENTED = {
@@ -120,7 +120,10 @@ def test_messages_are_described_as_the_conventions_say(traced: Traced) -> None:
     assert published.items() >= (expected | (key if rabbitmq else {})).items()
     assert processed["messaging.operation.type"] == "process"
     assert processed["messaging.destination.name"] == "taskandgo:chunk.ready.default:runner.chunk-ready.default"
-    assert finished["messaging.destination.template"] == "taskandgo:task.finished.{task_id}:monitor.task-finished"
+    assert (
+        finished["messaging.destination.template"]
+        == "taskandgo:task.finished.{watcher}.{task_id}:monitor.task-finished"
+    )
     assert finished["taskandgo.task.state"] == "succeeded"
 
 

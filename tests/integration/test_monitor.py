@@ -17,13 +17,17 @@ from services.monitor.on_dead_letter import reason_label
 from services.monitor.settings import MonitorSettings
 from taskandgo.broker.broker import Broker, Delivery, Reject
 from taskandgo.broker.connect import open_broker
-from taskandgo.broker.topology import DISPATCHER_TASK_SUBMITTED
-from taskandgo.messages import ChunkFinished, ChunkStarted, RunnerHeartbeat, TaskFinished, TaskSubmitted
+from taskandgo.broker.topology import (
+    DISPATCHER_TASK_SUBMITTED,
+    runner_chunk_ready,
+)
+from taskandgo.messages import ChunkFinished, ChunkReady, ChunkStarted, RunnerHeartbeat, TaskFinished, TaskSubmitted
 from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.records import Submission
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, TaskSpec, Usage
+from taskandgo.telemetry.metrics import MOST_VALUES
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
 from tests.servers.postgres import private_postgres
 from tests.servers.rabbitmq import private_rabbitmq
@@ -144,6 +148,25 @@ def heartbeat(runner: str, busy: int, sent_at: datetime = NOW) -> RunnerHeartbea
     )
 
 
+def ready(pool: str) -> ChunkReady:
+    """A chunk that may start."""
+    return ChunkReady(
+        task_id="t",
+        chunk_index=0,
+        chunk_count=1,
+        attempt=1,
+        priority=Priority.NORMAL,
+        pool=pool,
+        language="python",
+        code="",
+    )
+
+
+async def blocks(data: bytes) -> AsyncIterator[bytes]:
+    """The data, as it comes from a client."""
+    yield data
+
+
 def spec(task_id: str, priority: Priority, queued_at: datetime = NOW) -> TaskSpec:
     """A task."""
     return TaskSpec(task_id=task_id, priority=priority, language="python", code="1", queued_at=queued_at)
@@ -151,7 +174,7 @@ def spec(task_id: str, priority: Priority, queued_at: datetime = NOW) -> TaskSpe
 
 async def test_a_finished_task_is_counted_with_how_long_it_waited_and_took(stage: Stage) -> None:
     await stage.broker.publish(finished_task())
-    found = await stage.once(lambda samples: "taskandgo_tasks_finished_total:python:high:succeeded" in samples)
+    found = await stage.once(lambda samples: samples["taskandgo_tasks_finished_total:python:high:succeeded"] > 0)
     assert found["taskandgo_tasks_finished_total:python:high:succeeded"] == 1
     assert found["taskandgo_task_queue_wait_seconds_sum:high"] == 1
     assert found["taskandgo_task_seconds_sum:python:high"] == 2
@@ -159,7 +182,7 @@ async def test_a_finished_task_is_counted_with_how_long_it_waited_and_took(stage
 
 async def test_an_unknown_language_is_other(stage: Stage) -> None:
     await stage.broker.publish(finished_task(language="whatever somebody sent"))
-    found = await stage.once(lambda samples: "taskandgo_tasks_finished_total:other:high:succeeded" in samples)
+    found = await stage.once(lambda samples: samples["taskandgo_tasks_finished_total:other:high:succeeded"] > 0)
     assert not [name for name in found if "whatever" in name]
 
 
@@ -175,7 +198,7 @@ async def test_attempts_are_counted_when_they_begin(stage: Stage) -> None:
         task_id="t", chunk_index=0, attempt=1, runner="r", started_at=NOW, priority=Priority.LOW, language="go"
     )
     await stage.broker.publish(started)
-    found = await stage.once(lambda samples: "taskandgo_chunks_started_total:go:low" in samples)
+    found = await stage.once(lambda samples: samples["taskandgo_chunks_started_total:go:low"] > 0)
     assert found["taskandgo_chunks_started_total:go:low"] == 1
 
 
@@ -183,7 +206,7 @@ async def test_attempts_are_counted_when_they_end_and_only_what_ran_has_a_durati
     await stage.broker.publish(finished_chunk(Outcome.LOST, 0.0))
     await stage.broker.publish(finished_chunk(Outcome.TIMED_OUT, 3.0))
     ended = {"taskandgo_chunks_finished_total:go:lost", "taskandgo_chunks_finished_total:go:timed_out"}
-    found = await stage.once(lambda samples: ended <= samples.keys())
+    found = await stage.once(lambda samples: all(samples[name] for name in ended))
     assert found["taskandgo_chunk_run_seconds_sum:go:timed_out"] == 3
     assert "taskandgo_chunk_run_seconds_sum:go:lost" not in found
 
@@ -215,9 +238,9 @@ async def test_runners_are_counted_by_how_they_confine_code(stage: Stage) -> Non
     assert found["taskandgo_runners:strict:cgroup-v2:counted"] == 1
     await stage.broker.publish(now("restricted", "sampled"))
     found = await stage.once(lambda samples: "taskandgo_runners:restricted:sampled:counted" in samples)
-    assert found["taskandgo_runners:strict:cgroup-v2:counted"] == 0
+    assert "taskandgo_runners:strict:cgroup-v2:counted" not in found
     stage.clock.instant += timedelta(seconds=GONE_SECONDS + 1)
-    assert (await stage.samples())["taskandgo_runners:restricted:sampled:counted"] == 0
+    assert "taskandgo_runners:restricted:sampled:counted" not in await stage.samples()
 
 
 async def test_a_runner_whose_clock_is_wrong_shows_all_the_same(stage: Stage) -> None:
@@ -234,7 +257,7 @@ async def test_a_dead_letter_is_counted_and_stays(stage: Stage) -> None:
     await stage.broker.publish(TaskSubmitted(task=spec("t", Priority.NORMAL)))
     name = "taskandgo_dead_letters_total:dispatcher.task-submitted:undecodable"
     found = await stage.once(
-        lambda samples: name in samples and samples["taskandgo_dead_letter_depth"] > waiting_before
+        lambda samples: samples[name] > 0 and samples["taskandgo_dead_letter_depth"] > waiting_before
     )
     await refusing.stop()
     assert found[name] == 1
@@ -258,27 +281,72 @@ async def test_what_waits_is_read_from_the_store(stage: Stage) -> None:
     for task in (spec("a", Priority.LOW, NOW - timedelta(seconds=30)), spec("b", Priority.LOW)):
         await stage.store.accept_task(Submission(task=task, content_hash=b""))
     found = await stage.samples()
-    assert found["taskandgo_tasks_waiting:low"] == 2
-    assert found["taskandgo_oldest_waiting_seconds:low"] == 30
-    assert found["taskandgo_tasks_waiting:critical"] == found["taskandgo_oldest_waiting_seconds:critical"] == 0
+    assert found["taskandgo_tasks_waiting:default:low"] == 2
+    assert found["taskandgo_oldest_waiting_seconds:default:low"] == 30
+    assert found["taskandgo_tasks_waiting:default:critical"] == 0
+    assert found["taskandgo_oldest_waiting_seconds:default:critical"] == 0
     assert {state: found[f"taskandgo_tasks:{state}"] for state in TaskState} == {
         state: 2.0 if state is TaskState.QUEUED else 0.0 for state in TaskState
     }
 
 
+async def test_a_task_whose_start_is_not_due_does_not_wait(stage: Stage) -> None:
+    later = msgspec.structs.replace(spec("later", Priority.LOW), not_before=NOW + timedelta(days=1))
+    await stage.store.accept_task(Submission(task=later, content_hash=b""))
+    found = await stage.samples()
+    assert found["taskandgo_tasks_waiting:default:low"] == 0
+    assert found["taskandgo_tasks:queued"] == 1
+
+
+async def test_what_waits_is_told_by_pool_up_to_so_many_pools(stage: Stage) -> None:
+    pools = [f"pool-{number}" for number in range(MOST_VALUES + 10)]
+    tasks = [msgspec.structs.replace(spec(pool, Priority.HIGH), pool=pool) for pool in pools]
+    await stage.store.accept_tasks([Submission(task=task, content_hash=b"") for task in tasks])
+    found = {name: value for name, value in (await stage.samples()).items() if name.startswith("taskandgo_tasks_wait")}
+    high = {name: value for name, value in found.items() if name.endswith(":high")}
+    assert sum(high.values()) == len(pools)
+    assert len(high) <= MOST_VALUES + 1
+    assert high["taskandgo_tasks_waiting:other:high"] > 1
+
+
+async def test_chunks_in_the_queue_of_a_pool_are_told_as_soon_as_a_runner_of_it_is(stage: Stage) -> None:
+    await stage.broker.declare(runner_chunk_ready("told"))
+    await stage.broker.publish(ready("told"))
+    await stage.broker.publish(msgspec.structs.replace(heartbeat("r", busy=0), pool="told"))
+    found = await stage.once(lambda samples: "taskandgo_chunks_waiting:told" in samples)
+    assert found["taskandgo_chunks_waiting:told"] == 1
+    assert found["taskandgo_chunks_waiting:default"] == 0
+
+
+async def test_blobs_are_counted(stage: Stage) -> None:
+    before = await stage.samples()
+    await stage.store.blobs.write(blocks(b"twelve bytes"), 1000, lambda: NOW)
+    found = await stage.samples()
+    assert (before["taskandgo_blobs"], before["taskandgo_blob_bytes"]) == (0, 0)
+    assert (found["taskandgo_blobs"], found["taskandgo_blob_bytes"]) == (1, 12)
+
+
+async def test_a_task_that_is_announced_twice_is_counted_once(stage: Stage) -> None:
+    for task in (finished_task(), finished_task(), finished_task(language="bash")):
+        await stage.broker.publish(msgspec.structs.replace(task, task_id=f"twice in {task.language}"))
+    found = await stage.once(lambda samples: samples["taskandgo_tasks_finished_total:bash:high:succeeded"] > 0)
+    assert found["taskandgo_tasks_finished_total:python:high:succeeded"] == 1
+    assert found["taskandgo_task_seconds_count:python:high"] == 1
+
+
 async def test_many_scrapes_at_once_are_all_answered(stage: Stage) -> None:
     for found in await asyncio.gather(*(stage.samples() for _ in range(20))):
-        assert found["taskandgo_tasks_waiting:low"] == 0
+        assert found["taskandgo_tasks_waiting:default:low"] == 0
 
 
 async def test_a_store_that_is_away_leaves_no_stale_numbers_and_makes_the_monitor_unready() -> None:
     with ExitStack() as server:
         async with running("memory://", server.enter_context(private_postgres())) as stage:
-            assert "taskandgo_tasks_waiting:low" in await stage.samples()
+            assert "taskandgo_tasks_waiting:default:low" in await stage.samples()
             assert (await stage.get("/readyz")).status_code == 200
             server.close()
             found = await stage.samples()
-            assert "taskandgo_tasks_waiting:low" not in found
+            assert "taskandgo_tasks_waiting:default:low" not in found
             assert "taskandgo_tasks:queued" not in found
             unready = await stage.get("/readyz")
             assert (unready.status_code, unready.json()) == (503, {"broker": True, "store": False})

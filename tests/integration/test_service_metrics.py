@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import httpx
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.dispatcher.main import serve as serve_dispatcher
@@ -25,6 +26,7 @@ from taskandgo.rpc.client import connect
 from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.task import AttemptResult
+from taskandgo.telemetry.process_metrics import watching_process
 from taskandgo.words import Outcome
 from tests.messages_heard import Heard
 
@@ -61,7 +63,7 @@ async def services(tmp_path: Path) -> AsyncIterator[Services]:
             serve_dispatcher(load(DispatcherSettings, dispatcher_http_listen=ANY), broker, store)
         )
         runner = await stack.enter_async_context(serve_runner(load(RunnerSettings, runner_http_listen=ANY), broker))
-        settings = load(IngestSettings, ingest_grpc_listen=ANY, ingest_http_listen=ANY)
+        settings = load(IngestSettings, ingest_grpc_listen=ANY, ingest_http_listen=ANY, blob_secret="a secret " * 4)
         ingest = await stack.enter_async_context(serve_ingest(settings, broker, store))
         stub = await stack.enter_async_context(connect(ingest.grpc_address))
         yield Services(stub, broker, ingest.http_address, dispatcher.http_address, runner.http_address)
@@ -129,7 +131,7 @@ async def test_dispatcher_counts_what_it_emits_records_and_drops(services: Servi
     while (found := await samples(services.dispatcher)).get("taskandgo_results_dropped_total") != 1:
         pass
 
-    assert found["taskandgo_chunks_emitted_total:normal"] == 1
+    assert found["taskandgo_chunks_emitted_total:default:normal"] == 1
     assert found["taskandgo_results_recorded_total:failed"] == 1
     assert found["taskandgo_dispatcher_message_seconds_count:dispatcher.task-submitted"] == 1
 
@@ -149,6 +151,61 @@ async def test_runner_counts_attempts_and_how_long_they_held_a_slot(services: Se
     # One made way for Go's library to be shown, if that was prepared already.
     assert found["taskandgo_runner_zygotes_replaced_total"] <= 1
     assert any(name.startswith("taskandgo_runner_isolation:strict:") for name in found)
+
+
+async def test_dispatcher_counts_what_it_repeats(services: Services) -> None:
+    await services.run(api.Task(data="python:1/0", retry=api.Retry(max_attempts=2, backoff=Duration(nanos=1000))))
+
+    found = await samples(services.dispatcher)
+
+    assert found["taskandgo_attempts_retried_total:failed"] == 1
+    assert found["taskandgo_results_recorded_total:failed"] == 2
+
+
+async def test_dispatcher_counts_second_attempts_at_stragglers_and_those_that_win(services: Services) -> None:
+    # The first attempt at the last chunk would take for ever.
+    code = "import os, time\nif os.environ['CHUNK_INDEX'] == '3' and os.environ['ATTEMPT'] == '1': time.sleep(60)"
+    await services.run(api.Task(data=f"python:{code}", strategy="split", split=api.Split(chunks=4)))
+
+    found = await samples(services.dispatcher)
+
+    assert found["taskandgo_speculative_starts_total"] == 1
+    assert found["taskandgo_speculative_wins_total"] == 1
+
+
+async def test_runner_counts_what_code_used_and_programs_that_were_compiled_already(services: Services) -> None:
+    program = "package main\nfunc main() {}"
+    for _ in range(2):
+        await services.run(api.Task(data=f"go:{program}"))
+
+    found = await samples(services.runner)
+
+    assert found["taskandgo_runner_compile_cache_lookups_total:miss"] == 1
+    assert found["taskandgo_runner_compile_cache_lookups_total:hit"] == 1
+    assert found["taskandgo_runner_code_peak_memory_bytes_count:go"] == 2
+    assert found["taskandgo_runner_code_cpu_seconds_total:go"] > 0
+
+
+async def test_ingest_counts_the_bytes_of_blobs(services: Services) -> None:
+    async with httpx.AsyncClient() as client:
+        await client.put(f"http://{services.ingest}/blobs", content=b"some input")
+
+    found = await samples(services.ingest)
+
+    assert found["taskandgo_ingest_blob_bytes_total:received"] == len("some input")
+
+
+async def test_one_page_alone_shows_what_the_process_does_with_broker_and_store(services: Services) -> None:
+    async with watching_process("dispatcher"):
+        await services.run(api.Task(data="python:pass"))
+        shown = {address: await samples(address) for address in (services.ingest, services.dispatcher)}
+
+    found = shown[services.dispatcher]
+    assert "process_resident_memory_bytes" not in shown[services.ingest]
+    assert found["process_resident_memory_bytes"] > 0
+    assert found["taskandgo_store_transaction_seconds_count:write"] > 0
+    assert found["taskandgo_store_statement_seconds_count:insert"] > 0
+    assert found["taskandgo_group_commit_size_count:record_endings"] > 0
 
 
 async def test_what_a_runner_starts_of_a_cancelled_task_is_ended(services: Services) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from services.runner.languages.compiled_programs import CompiledPrograms
 from services.runner.languages.go import Go
 from services.runner.languages.language import MissingToolError, Program, Refused
 from services.runner.limits import compile_limits, granted
@@ -279,7 +280,7 @@ class DyingBox:
 async def compiling(box: Box | DyingBox, *, most_bytes: int = 64 * MIB) -> AsyncIterator[Go]:
     """Go in a box, prepared."""
     told = settings()
-    go = Go(box, told.runner_go_cache, compile_limits(told), 2, most_bytes)  # type: ignore[arg-type]
+    go = Go(box, told.runner_go_cache, compile_limits(told), 2, CompiledPrograms(most_bytes))  # type: ignore[arg-type]
     await go.prepare()
     yield go
 
@@ -393,19 +394,19 @@ class TestToolchain:
         monkeypatch.setenv("PATH", "/nowhere")
         monkeypatch.setattr("sys.executable", "/nowhere/python")
         monkeypatch.setattr("sysconfig.get_path", lambda _name: "/nowhere")
-        go = Go(box, settings().runner_go_cache, LIMITS, 2, MIB)
+        go = Go(box, settings().runner_go_cache, LIMITS, 2, CompiledPrograms(MIB))
         with pytest.raises(MissingToolError, match="put go on the PATH"):
             await go.prepare()
         with pytest.raises(MissingToolError, match="put go on the PATH"):
             await go.build(HELLO, LIMITS, RunningChunk())
 
     async def test_a_cache_that_cannot_be_written_is_named(self, box: Box) -> None:
-        go = Go(box, Path("/proc/nothing"), LIMITS, 2, MIB)
+        go = Go(box, Path("/proc/nothing"), LIMITS, 2, CompiledPrograms(MIB))
         with pytest.raises(MissingToolError, match="RUNNER_GO_CACHE=/proc/nothing"):
             await go.prepare()
 
     async def test_preparing_leaves_nothing_when_it_is_cancelled(self, box: Box, tmp_path: Path) -> None:
-        preparing = asyncio.create_task(Go(box, tmp_path, LIMITS, 2, MIB).prepare())
+        preparing = asyncio.create_task(Go(box, tmp_path, LIMITS, 2, CompiledPrograms(MIB)).prepare())
         async with asyncio.timeout(30):
             while not list(tmp_path.glob("making-*/gocache/*")):  # noqa: ASYNC110 - another program makes them
                 await asyncio.sleep(0.05)

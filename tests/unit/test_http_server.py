@@ -24,7 +24,7 @@ def app_that_is(parts: dict[str, bool]) -> Starlette:
 
     registry = CollectorRegistry()
     Counter("taskandgo_probes", "Probes.", registry=registry).inc()
-    return Starlette(routes=ops_routes(ready, registry))
+    return Starlette(routes=ops_routes("a service", ready, registry))
 
 
 async def get(address: str, path: str) -> httpx.Response:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from queue import Queue
 from threading import Thread
@@ -19,17 +20,29 @@ from opentelemetry.trace import (
 )
 
 from taskandgo.broker.message_spans import NO_HEADERS, MessageSpans
+from taskandgo.broker.topology import routing_key
 from taskandgo.errors import SettingsError
-from taskandgo.messages import TaskCancelled
+from taskandgo.messages import TaskCancelled, TaskFinished
 from taskandgo.telemetry import w3c
 from taskandgo.telemetry.chunk_traces import MOST_CHUNKS, announced, attempt_id, emission, emission_of, is_sampled
 from taskandgo.telemetry.export_spans import exporting
 from taskandgo.telemetry.rate_sampler import RateSampler
-from taskandgo.telemetry.tracing import NOTHING, asked_for, current_trace_id, emitting, step, trace_of_new_task, tracing
+from taskandgo.telemetry.tracing import (
+    NOTHING,
+    asked_for,
+    current_trace_id,
+    emitting,
+    recorder,
+    step,
+    trace_of_new_task,
+    tracing,
+)
+from taskandgo.words import Priority, Strategy, TaskState
 
 ROOT = SpanContext(0xABC << 100, 7, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 CAUSE = SpanContext(ROOT.trace_id, 8, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 TASK = set_span_in_context(NonRecordingSpan(ROOT), Context())
+AT = datetime(2026, 1, 2, tzinfo=UTC)
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 LOAD_SERVICES = """
 import sys
@@ -187,3 +200,22 @@ def test_spans_go_over_http_too_under_the_name_that_the_environment_gives(monkey
     assert path == "/v1/traces"
     assert request.resource_spans[0].scope_spans[0].spans[0].name == "any call"
     assert (named["service.name"], bool(named["service.instance.id"])) == ("mine", True)
+
+
+def test_no_span_has_the_id_of_a_task_in_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:1")
+    finished = TaskFinished(
+        task_id="one-of-many", state=TaskState.SUCCEEDED, outcome=None, priority=Priority.LOW, language="bash",
+        strategy=Strategy.BATCH, queued_at=AT, started_at=AT, finished_at=AT,
+    )  # fmt: skip
+    names: list[str] = []
+    with tracing("test"):
+        found = recorder()
+        assert found is not None
+        monkeypatch.setattr(found, "span", lambda name, *_: (names.append(name), NOTHING)[1])
+        with found.within(TASK), MessageSpans("memory").publishing(finished, routing_key(finished)):
+            pass
+
+    (name,) = names
+    assert name.startswith("publish taskandgo:task.finished.")
+    assert "one-of-many" not in name

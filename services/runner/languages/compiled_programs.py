@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from services.runner.languages.language import Refused
 from services.runner.sandbox.box import EndedBy
@@ -41,10 +41,24 @@ class _UnderWay:
     waiting: int = 0
 
 
+class LookedUp(Protocol):
+    """Who is told of each program that was asked for."""
+
+    def __call__(self, *, hit: bool) -> None:
+        """`hit`: it was there, or on its way."""
+        ...
+
+
+def nobody(*, hit: bool) -> None:
+    """Tells it to no one."""
+    del hit
+
+
 class CompiledPrograms:
     """The programs, and the refusals, of one compiler."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, looked_up: LookedUp = nobody) -> None:
+        self._looked_up = looked_up
         self._most_bytes = most_bytes
         self._kept: OrderedDict[bytes, Compilation] = OrderedDict()
         self._under_way: dict[bytes, _UnderWay] = {}
@@ -54,8 +68,10 @@ class CompiledPrograms:
         """What the key stands for, by `build` if it is not there; who is cancelled takes it from nobody else."""
         if kept := self._kept.get(key):
             self._kept.move_to_end(key)
+            self._looked_up(hit=True)
             return kept
         under_way = self._under_way.get(key)
+        self._looked_up(hit=under_way is not None)
         if under_way is None:
             task = asyncio.get_running_loop().create_task(self._build(key, build))
             under_way = self._under_way[key] = _UnderWay(task)

@@ -56,13 +56,13 @@ CANCELLED = Refused(BoxEnd(None, EndedBy.CANCEL))
 class Go:
     """The language Go; `slots` is how many programs share the machine's processors."""
 
-    def __init__(self, box: Box, cache: Path, limits: BoxLimits, slots: int, most_bytes: int) -> None:
+    def __init__(self, box: Box, cache: Path, limits: BoxLimits, slots: int, programs: CompiledPrograms) -> None:
         self._box = box
         self._cache = cache
         self._limits = limits
         processors = len(os.sched_getaffinity(0))
         self._processors = min(processors, max(2, processors // slots))
-        self._programs = CompiledPrograms(most_bytes)
+        self._programs = programs
         self._prepared = asyncio.Event()
         self._missing = "Go could not be prepared, for the runner stops"
         self._toolchain = ""

@@ -1,0 +1,1 @@
+"""What the Grafana dashboards in deploy/grafana are made from: `tools/write-dashboards` writes them."""
