@@ -97,7 +97,9 @@ async def test_the_health_check_tells_ready_from_not(answers: bool, code: int) -
     async def ready() -> dict[str, bool]:
         return {"broker": answers}
 
-    async with serve_http(Starlette(routes=ops_routes(ready, CollectorRegistry())), "127.0.0.1:0") as address:
+    async with serve_http(
+        Starlette(routes=ops_routes("monitor", ready, CollectorRegistry())), "127.0.0.1:0"
+    ) as address:
         program = ROOT / "deploy" / "docker" / "is-ready"
         check = await asyncio.create_subprocess_exec(program, str(port_of(address)))
         assert await asyncio.wait_for(check.wait(), 10) == code
