@@ -22,7 +22,7 @@ from services.ingest.task_rules import TaskRules
 from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
-from taskandgo.broker.connect import open_broker
+from taskandgo.broker.late import open_broker_late
 from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
 from taskandgo.lifecycle import until_stopped
@@ -115,7 +115,7 @@ async def main() -> None:
     configure_logs(settings, "ingest")
     async with (
         open_store(settings.store_url, settings.store_timeout_seconds) as store,
-        open_broker(settings) as broker,
+        open_broker_late(settings) as broker,
         serve_blobs(settings, store),
         serve(settings, broker, store) as service,
     ):
