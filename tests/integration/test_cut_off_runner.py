@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.runner.settings import RunnerSettings
-from taskandgo.broker.broker import Ack, Delivery, Disposition
+from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.broker.connect import open_broker
 from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.messages import ChunkFinished, ChunkReady, ChunkStarted, TaskSubmitted, decode
@@ -90,12 +90,21 @@ async def test_the_late_result_of_an_attempt_that_was_given_up_changes_nothing(r
     async with dispatcher(url, store) as broker:
         spec = await accept(store, code="import time; time.sleep(1); print('second')")
         await broker.publish(TaskSubmitted(task=spec))
-        lost = ended(spec.task_id, Outcome.LOST)
-        await broker.publish(lost)
+        await emitted(broker, 1)
+        await broker.publish(ended(spec.task_id, Outcome.LOST))
+        await emitted(broker, 2)
         await broker.publish(ended(spec.task_id, Outcome.SUCCEEDED))
         async with runner(url, "heir"):
             record = await end_of(store, spec.task_id)
     assert (record.attempt, stdout(record)) == (2, b"second\n")
+
+
+async def emitted(broker: Broker, attempts: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if await broker.depth(runner_chunk_ready("default")) == attempts:
+                return
+            await asyncio.sleep(0.05)
 
 
 def started(chunk: ChunkReady) -> ChunkStarted:
