@@ -86,6 +86,21 @@ def bound(glance: Glance) -> set[str]:
     return glance.broker._queues["rates"].patterns
 
 
+async def test_who_watches_when_it_stops_is_let_go(tmp_path: Path) -> None:
+    seen: list[api.Cluster] = []
+
+    async def watch(glance: Glance) -> None:
+        seen.extend([cluster async for cluster in glance.watch()])
+
+    async with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        async with looking_at(store) as glance:
+            watching = asyncio.create_task(watch(glance))
+            async with aclosing(glance.watch()) as other:
+                await anext(other)
+        await asyncio.wait_for(watching, 10)
+    assert seen
+
+
 async def test_levels_tasks_runners_and_rates_are_told(glance: Glance) -> None:
     for number in range(3):
         await glance.accept(f"low-{number}", Priority.LOW)
