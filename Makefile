@@ -30,6 +30,20 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-chromium
 	@$(PY) -m pytest
 
+.PHONY: test-docker
+test-docker: setup ## Build the images, bring up docker-compose.yml, and use it at both levels: needs a Docker engine
+	@$(PY) -m pytest tests/docker
+
+.PHONY: test-newer-broker
+test-newer-broker: setup ## Run contract, end-to-end and chaos tests (or TESTS=…) on a newer RabbitMQ, unpacked from Debian sid
+	@tools/install-servers
+	@newer=$$(tools/install-newer-rabbitmq) && NEWER_RABBITMQ=$$newer $(PY) -m pytest $(or $(TESTS),tests/contract tests/e2e tests/chaos)
+
+.PHONY: chaos
+chaos: setup ## Inject faults into the running services, and see whether they keep their promises; ARGS="--minutes 20 --seed 1"
+	@tools/install-servers
+	@$(PY) -m tests.chaos $(ARGS)
+
 .PHONY: check
 check: setup ## Lint, types, layers, generated code: no servers needed
 	@$(PY) -m ruff format --check .
@@ -39,7 +53,8 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@tools/generate-proto --check
 	@tools/lint-proto
 	@tools/vendor-dashboard --check
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@.venv/bin/hadolint Dockerfile
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend
@@ -73,3 +88,8 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
 	@$(PY) -m bench.sandbox
+
+.PHONY: bench-observability
+bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
+	@tools/install-servers
+	@$(PY) -m bench.observability

@@ -12,6 +12,7 @@ import typer
 from services.cli import services
 from services.cli.cancel import cancel
 from services.cli.chunks import chunks
+from services.cli.dead import dead
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
@@ -56,6 +57,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.command("list", rich_help_panel=EVERYDAY)(list_tasks)
+app.add_typer(dead, name="dead", rich_help_panel=SERVICES)
 
 
 def main() -> None:

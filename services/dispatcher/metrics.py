@@ -33,6 +33,17 @@ class DispatcherMetrics:
         self.chunks_given_up = Counter(
             "taskandgo_chunks_given_up", "Chunks that killed too many runners.", registry=registry
         )
+        self.attempts_kept = Counter(
+            "taskandgo_attempts_kept",
+            "Attempts that went on while their runner had lost its connection.",
+            registry=registry,
+        )
+        self.revived = Counter(
+            "taskandgo_revived",
+            "What no queue and no runner held any more and was set going again: tasks, chunks, attempts.",
+            ["kind"],
+            registry=registry,
+        )
 
     def timed(self, queue: str, handler: Handler) -> Handler:
         """The handler, with how long each delivery takes it."""

@@ -13,6 +13,7 @@ import structlog
 from services.ingest.metrics import IngestMetrics
 from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.errors import AwayError
 from taskandgo.messages import Message, TaskCancelled, TaskSubmitted
 from taskandgo.store.records import Unconfirmed
@@ -63,6 +64,7 @@ class Announcer:
         try:
             with self._metrics.unconfirmed.track_inprogress():
                 await self._broker.publish(message)
+            crash_point(CrashPoint.OUTBOX_PUBLISHED, task_id)
             await self._store.confirm_published(task_id, kind)
         except AwayError as error:
             log.warning("task.unconfirmed", task_id=task_id, kind=kind, error=str(error))

@@ -142,7 +142,7 @@ async def main() -> None:
     settings = load(IngestSettings)
     configure_logs(settings, "ingest")
     async with (
-        open_store(settings.store_url) as store,
+        open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve_blobs(settings, store),
         serve(settings, broker, store) as service,

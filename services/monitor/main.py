@@ -110,7 +110,7 @@ async def main() -> None:
     settings = load(MonitorSettings)
     configure_logs(settings, "monitor")
     async with (
-        open_store(settings.store_url) as store,
+        open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve(settings, broker, store) as service,
     ):

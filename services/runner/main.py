@@ -34,6 +34,9 @@ from taskandgo.settings import load
 from taskandgo.task import Limits
 from taskandgo.telemetry.logs import configure_logs
 
+#: How long killing what runs and telling the dispatcher may take.
+HAND_BACK_SECONDS = 5.0
+
 log = structlog.get_logger()
 
 
@@ -115,12 +118,18 @@ async def _prepare(languages: dict[str, Language], heartbeats: SendHeartbeats) -
 async def _drain(taking: Subscription, heartbeats: SendHeartbeats, seconds: float) -> None:
     heartbeats.draining = True
     await heartbeats.once()
-    try:
-        async with asyncio.timeout(seconds):
-            await taking.stop()
-    except TimeoutError:
+    draining = asyncio.get_running_loop().create_task(taking.stop())
+    if not await _ends(draining, seconds):
         log.warning("runner.handed_back", chunks=len(heartbeats.running))
-        await taking.abandon()
+        heartbeats.running.hand_back()
+        if not await _ends(draining, HAND_BACK_SECONDS):
+            # What could not be said to anyone the broker finds out by itself.
+            draining.cancel()
+            await taking.abandon()
+
+
+async def _ends(task: asyncio.Task[None], seconds: float) -> bool:
+    return bool((await asyncio.wait([task], timeout=seconds))[0])
 
 
 async def _stop(background: asyncio.Task[None]) -> None:

@@ -14,10 +14,13 @@ from taskandgo.store.database import Database
 #: Any number that only this product locks by.
 LOCK = 7_462_051
 
+#: What one step of a migration may take: an index over a large table.
+LONGEST_SECONDS = 3600.0
+
 
 async def migrate(url: str) -> None:
     """Migrate the database at the address; StoreAwayError if it cannot be reached."""
-    database = Database(url)
+    database = Database(url, LONGEST_SECONDS)
     try:
         await database.write(lambda connection: connection.run_sync(_upgrade))
     finally:

@@ -262,6 +262,33 @@ class Waiting(Value, frozen=True):
     oldest_queued_at: datetime
 
 
+class InFlight(Value, frozen=True):
+    """A chunk that the store says is in the queue or on a runner: since when, and its younger attempt, or 0."""
+
+    chunk: OpenChunk
+    duplicate: int
+    state: ChunkState
+    ready_at: datetime
+    started_at: datetime | None
+    runner: str
+
+    @property
+    def attempts(self) -> list[int]:
+        """Those whose result would count, the younger one first."""
+        return [attempt for attempt in (self.duplicate, self.chunk.attempt) if attempt]
+
+
+class OpenTask(Value, frozen=True):
+    """A task that is not final, with its chunks in flight; `awaited` when a timer or the outbox will go on with it."""
+
+    task_id: str
+    pool: str
+    priority: Priority
+    queued_at: datetime
+    awaited: bool
+    chunks: list[InFlight]
+
+
 class UnfinishedTask(Value, frozen=True):
     """A task that has not finished, its chunks in the queue, and its attempts on runners."""
 

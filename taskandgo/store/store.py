@@ -4,7 +4,7 @@ Promises: what a call answered is committed; StoreAwayError means that nothing w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from taskandgo.store import (
     chunks,
     facts,
     gathered,
+    in_flight,
     manifest,
     open_tasks,
     outbox,
@@ -45,6 +46,7 @@ from taskandgo.store.records import (
     Expired,
     FinishedTask,
     OpenChunk,
+    OpenTask,
     Recorded,
     ReduceInput,
     Retried,
@@ -58,7 +60,7 @@ from taskandgo.store.records import (
 )
 from taskandgo.store.search import FoundTasks, TaskSearch
 from taskandgo.task import TaskSpec
-from taskandgo.words import Outcome, TaskState
+from taskandgo.words import Outcome, Priority, TaskState
 
 LARGEST = 400
 #: How long work that no answer waits for may wait for more of its kind.
@@ -109,9 +111,9 @@ class Store:
         """Tasks whose message of this kind has not been confirmed since before `older_than`."""
         return await self._database.read(lambda c: outbox.unconfirmed(c, kind, limit, older_than))
 
-    async def open_chunks(self, task_id: str, count: int, refill: chunks.Refill) -> list[OpenChunk]:
-        """Cut an open task into so many chunks, once; those to be in the queue, none if the task is not open."""
-        return await self._opening.submit((task_id, count, refill))
+    async def open_chunks(self, opening: chunks.Opening) -> list[OpenChunk]:
+        """Cut an open task into so many chunks, once; those to be emitted now, none if the task is not open."""
+        return await self._opening.submit(opening)
 
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
@@ -130,9 +132,9 @@ class Store:
         self._ends.add((message.task_id, message.chunk_index, message.attempt))
         return await self._recording.submit((ending, advance))
 
-    async def wake_chunk(self, due: Due) -> OpenChunk | None:
+    async def wake_chunk(self, due: Due, at: datetime) -> OpenChunk | None:
         """The chunk whose retry is due, to be emitted now; None if there is nothing to emit any more."""
-        return await self._waking.submit(due)
+        return await self._waking.submit((due, at))
 
     async def duplicate_stragglers(
         self, task_id: str, now: datetime, patience: stragglers.Patience, *, again: bool
@@ -225,6 +227,22 @@ class Store:
     async def unfinished(self, after_task_id: str, limit: int) -> list[UnfinishedTask]:
         """A page of tasks that have not finished, in the order of their ids."""
         return await self._database.read(lambda c: reads.unfinished(c, after_task_id, limit))
+
+    async def load_specs(self, task_ids: Collection[str]) -> dict[str, TaskSpec]:
+        """The tasks as they were accepted, by id; unknown ones are left out."""
+        return await self._database.read(lambda c: reads.load_specs(c, task_ids))
+
+    async def is_running(self, task_id: str, chunk_index: int, attempt: int) -> bool:
+        """Whether this attempt has begun, and its result would count."""
+        return await self._database.read(lambda c: reads.is_running(c, task_id, chunk_index, attempt))
+
+    async def open_tasks(self, priority: Priority, after: in_flight.Place | None, limit: int) -> list[OpenTask]:
+        """The next open tasks of a priority, the oldest first, with their chunks in flight."""
+        return await self._database.read(lambda c: in_flight.open_tasks(c, priority, after, limit))
+
+    async def claim_chunks(self, claims: Sequence[in_flight.Claim], at: datetime) -> dict[str, list[OpenChunk]]:
+        """By task, the chunks that are still in the queue as they were seen, for this caller to emit them again."""
+        return await self._database.write(lambda c: in_flight.claim_chunks(c, claims, at))
 
     async def waiting(self) -> list[Waiting]:
         """The queued tasks, counted by priority."""

@@ -115,6 +115,8 @@ chunk = Table(
     Column("failed_count", Integer, nullable=False),
     Column("out_of_memory_count", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    # When its present attempt, or the younger of two, was last let into the queue.
+    Column("ready_at", Instant),
     # When a waiting chunk's next attempt is due.
     Column("due_at", Instant),
     # The chunks that this one's end let into the queue: from, and up to without.
