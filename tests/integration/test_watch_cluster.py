@@ -23,6 +23,7 @@ from taskandgo.store.records import Submission
 from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
+from tests.contract.store_steps import opening
 from tests.servers.postgres import private_postgres
 
 
@@ -105,7 +106,7 @@ async def test_levels_tasks_runners_and_rates_are_told(glance: Glance) -> None:
     for number in range(3):
         await glance.accept(f"low-{number}", Priority.LOW)
     await glance.accept("critical", Priority.CRITICAL)
-    await glance.store.open_chunks("critical", 2, lambda task: [task.open_chunk(0), task.open_chunk(1)])
+    await glance.store.open_chunks(opening("critical", 2, lambda task: [task.open_chunk(0), task.open_chunk(1)]))
     await glance.store.start_chunk("critical", 0, 1, "r", datetime.now(UTC))
     beat = {"pool": "default", "slots": 4, "busy": 1, "languages": ["go"], "isolation": "strict"}
     glance.runners.hear(RunnerHeartbeat(runner="r", sent_at=datetime.now(UTC), **beat))  # type: ignore[arg-type]
