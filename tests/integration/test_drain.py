@@ -7,6 +7,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,9 +25,10 @@ from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.store import Store
 from taskandgo.words import TaskState
+from tests.e2e.command_line import start
 from tests.integration.test_reconcile import accept, dispatcher, end_of, reaches, runner, stdout
 from tests.servers.postgres import fresh_database
-from tests.servers.rabbitmq import fresh_vhost
+from tests.servers.rabbitmq import free_port, fresh_vhost
 
 CALLS = 300
 HANDED_BACK = 4
@@ -68,6 +70,22 @@ async def test_no_call_that_was_answered_is_forgotten_when_ingest_drains(tmp_pat
         await asyncio.gather(*calls)
     assert said["accepted"] > 0
     assert set(said) <= {"accepted", "UNAVAILABLE"}
+
+
+async def test_who_waits_for_a_task_does_not_see_that_ingest_is_replaced(tmp_path: Path) -> None:
+    url, address = f"sqlite:///{tmp_path}/tasks.db", f"127.0.0.1:{free_port()}"
+    nowhere = {"ingest_grpc_listen": address, "ingest_http_listen": "127.0.0.1:0"}
+    settings = load(IngestSettings, broker_url="memory://", store_url=url, **nowhere)
+    async with open_store(url) as store, open_memory() as broker:
+        async with serve_ingest(settings, broker, store):
+            running = await start("run", "--json", "--id", "watched", "--code", "print(1)", server=address)
+            assert running.stdout is not None
+            assert b"submitted" in await asyncio.wait_for(running.stdout.readline(), 30)
+        async with serve_ingest(settings, broker, store):
+            await store.cancel_task("watched", datetime.now(UTC))
+            out, err = await asyncio.wait_for(running.communicate(), 40)
+    assert b"TASK_STATE_CANCELLED" in out, err
+    assert running.returncode == 130
 
 
 async def test_health_says_that_ingest_drains_while_calls_still_end(tmp_path: Path) -> None:
