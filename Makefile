@@ -20,14 +20,19 @@ demo: setup ## Run the main job, embedded: nothing else to install or start
 	@.venv/bin/taskandgo demo
 
 .PHONY: up
-up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metrics 8081)
+up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, dashboard 8081)
 	@.venv/bin/taskandgo up
 
 .PHONY: test
 test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
+	@tools/install-chromium
 	@$(PY) -m pytest
+
+.PHONY: test-docker
+test-docker: setup ## Build the images, bring up docker-compose.yml, and use it at both levels: needs a Docker engine
+	@$(PY) -m pytest tests/docker
 
 .PHONY: test-newer-broker
 test-newer-broker: setup ## Run contract, end-to-end and chaos tests (or TESTS=…) on a newer RabbitMQ, unpacked from Debian sid
@@ -47,7 +52,9 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@tools/vendor-dashboard --check
+	@.venv/bin/hadolint Dockerfile
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend
@@ -57,6 +64,10 @@ fix: setup ## Format, and mend what the linter can mend
 .PHONY: proto
 proto: setup ## Generate taskandgo/api from proto/
 	@tools/generate-proto
+
+.PHONY: vendor
+vendor: ## Copy the dashboard's libraries anew, as package.json pins them
+	@tools/vendor-dashboard
 
 .PHONY: lock
 lock: setup ## Resolve the dependencies anew
@@ -77,3 +88,8 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
 	@$(PY) -m bench.sandbox
+
+.PHONY: bench-observability
+bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
+	@tools/install-servers
+	@$(PY) -m bench.observability

@@ -16,11 +16,13 @@ from services.cli.dead import dead
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
+from services.cli.explain import explain
 from services.cli.get import get
 from services.cli.list import list_tasks
 from services.cli.retry import retry
 from services.cli.run import run
 from services.cli.submit import submit
+from services.cli.top import top
 from services.cli.up import up
 from services.cli.wait import wait
 from services.cli.watch import watch
@@ -46,7 +48,7 @@ EMBEDDED = "Everything in one process"
 SERVICES = "Services"
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    EVERYDAY: (run, submit, get, watch, wait, chunks, cancel, retry),
+    EVERYDAY: (run, submit, get, watch, wait, chunks, explain, cancel, retry, top),
     EMBEDDED: (up, demo),
     SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate, doctor),
 }

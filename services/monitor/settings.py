@@ -12,5 +12,5 @@ class MonitorSettings(BrokerSettings, StoreSettings, LogSettings):
         "127.0.0.1:8081", description="host:port for /metrics, /livez and /readyz"
     )
     monitor_runner_gone_seconds: float = Field(
-        15.0, gt=0, le=3600, description="silence after which a runner's metrics vanish: three of its heartbeats"
+        15.0, gt=0, le=3600, description="silence after which a runner's metrics vanish: several of its heartbeats"
     )

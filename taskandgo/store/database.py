@@ -66,6 +66,9 @@ class Database:
         self._reader = make_engine(url, "BEGIN", connections=4) if alone else unbound
         self._changer = self._writer if alone else unbound
         self._absence = Absence(self._ask)
+        # SQLite's readers see one instant anyway.
+        repeatable = self._writer.execution_options(isolation_level="REPEATABLE READ")
+        self._snapshot = self._reader if alone else repeatable
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The work in one transaction, repeated if another one got in its way; StoreAwayError if it cannot be."""
@@ -78,6 +81,10 @@ class Database:
     async def read(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The same for work that changes nothing."""
         return await self._run(self._reader, work)
+
+    async def read_one_instant(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
+        """The same where all statements have to see the same instant."""
+        return await self._run(self._snapshot, work)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -10,24 +10,31 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskandgo.explanation.facts import TaskFacts
 from taskandgo.store import (
     accept,
     cancel,
+    chunk_counts,
     chunks,
+    facts,
     gathered,
     in_flight,
     manifest,
+    open_tasks,
     outbox,
     reads,
     remove,
     results,
     retry,
+    search,
     stragglers,
     timers,
 )
 from taskandgo.store.blob_store import BlobStore
+from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
+from taskandgo.store.open_tasks import OpenLevel
 from taskandgo.store.outputs import Outputs
 from taskandgo.store.recent_ends import RecentEnds
 from taskandgo.store.records import (
@@ -51,6 +58,7 @@ from taskandgo.store.records import (
     UnfinishedTask,
     Waiting,
 )
+from taskandgo.store.search import FoundTasks, TaskSearch
 from taskandgo.task import TaskSpec
 from taskandgo.words import Outcome, Priority, TaskState
 
@@ -180,9 +188,33 @@ class Store:
         """The task, with its result if it is final."""
         return await self._database.read(lambda c: reads.get_task(c, task_id))
 
+    async def task_facts(self, task_id: str) -> TaskFacts | None:
+        """What an explanation is drawn from; None if the task is unknown."""
+        return await self._database.read_one_instant(lambda c: facts.task_facts(c, task_id))
+
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
         return await self._database.read(lambda c: reads.list_tasks(c, wanted))
+
+    async def search_tasks(self, wanted: TaskSearch) -> FoundTasks:
+        """The next tasks that a person looks for."""
+        return await self._database.read(lambda c: search.search_tasks(c, wanted))
+
+    async def running_tasks(self) -> list[TaskRecord]:
+        """Tasks that run, the oldest first, up to a thousand."""
+        return await self._database.read(search.running_tasks)
+
+    async def open_levels(self) -> Sequence[OpenLevel]:
+        """The open tasks, counted by priority, the most urgent first."""
+        return await self._database.read(open_tasks.open_levels)
+
+    async def count_accepted(self, since: datetime, until: datetime) -> int:
+        """How many tasks were accepted from one instant up to another."""
+        return await self._database.read(lambda c: open_tasks.count_accepted(c, since, until))
+
+    async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
+        """How the task's chunks are doing, so many neighbours at a time."""
+        return await self._database.read(lambda c: chunk_counts.count_chunks(c, task_id, chunk_count, together))
 
     async def remove_finished(self, before: datetime, limit: int) -> int:
         """Remove so many tasks that finished before an instant, with all that is theirs; how many they were."""

@@ -30,13 +30,21 @@ SERVICES = Path(__file__).parents[2] / "services"
 HANDLERS: dict[type[Message], tuple[str, ...]] = {
     TaskSubmitted: ("dispatcher/on_task_submitted.py",),
     ChunkReady: ("runner/on_chunk_ready.py",),
-    ChunkStarted: ("dispatcher/on_chunk_started.py", "monitor/on_chunk_started.py", "ingest/watchers.py"),
+    ChunkStarted: (
+        "dispatcher/on_chunk_started.py",
+        "monitor/on_chunk_started.py",
+        "ingest/watchers.py",
+        "ingest/event_rates.py",
+    ),
     ChunkOutput: ("ingest/watchers.py",),
     ChunkFinished: ("dispatcher/on_chunk_finished.py", "monitor/on_chunk_finished.py"),
-    TaskFinished: ("monitor/on_task_finished.py", "ingest/watchers.py"),
+    TaskFinished: ("monitor/on_task_finished.py", "ingest/watchers.py", "ingest/event_rates.py"),
     TaskCancelled: ("dispatcher/on_task_cancelled.py", "runner/on_task_cancelled.py"),
     ChunkCancelled: ("runner/on_chunk_cancelled.py",),
-    RunnerHeartbeat: ("dispatcher/on_runner_heartbeat.py", "monitor/on_runner_heartbeat.py"),
+    RunnerHeartbeat: (
+        *("dispatcher/on_runner_heartbeat.py", "ingest/on_runner_heartbeat.py"),
+        "monitor/on_runner_heartbeat.py",
+    ),
 }
 #: Handlers of what is no message class: whatever the broker dead-lettered.
 OTHER_HANDLERS = {"monitor/on_dead_letter.py"}
