@@ -53,6 +53,7 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@tools/generate-proto --check
 	@tools/lint-proto
 	@tools/vendor-dashboard --check
+	@tools/write-cluster-monitoring --check
 	@.venv/bin/hadolint Dockerfile
 	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
@@ -93,3 +94,8 @@ bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewra
 bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
 	@tools/install-servers
 	@$(PY) -m bench.observability
+
+.PHONY: bench-costs
+bench-costs: setup ## Measure what a task costs each service, RabbitMQ and PostgreSQL, in CPU time
+	@tools/install-servers
+	@$(PY) -m bench.service_costs
