@@ -28,8 +28,8 @@ from services.ingest.watch_cluster import WatchCluster
 from services.ingest.watchers import Watchers
 from taskandgo.api.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 from taskandgo.broker.broker import Broker
-from taskandgo.broker.connect import open_broker
 from taskandgo.broker.handling import decoded
+from taskandgo.broker.late import open_broker_late
 from taskandgo.broker.topology import listener
 from taskandgo.clock import Clock, SystemClock
 from taskandgo.errors import StoreAwayError
@@ -142,7 +142,7 @@ async def main() -> None:
     configure_logs(settings, "ingest")
     async with (
         open_store(settings.store_url, settings.store_timeout_seconds) as store,
-        open_broker(settings) as broker,
+        open_broker_late(settings) as broker,
         serve_blobs(settings, store),
         serve(settings, broker, store) as service,
     ):

@@ -23,7 +23,7 @@ AT_ONCE_SECONDS = 0.2
 
 @pytest.fixture
 async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
-    async with Proxy(urlsplit(postgres_url).port or 5432).running() as running:
+    async with Proxy((urlsplit(postgres_url).port or 5432,)).running() as running:
         yield running
 
 
