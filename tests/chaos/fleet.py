@@ -22,6 +22,7 @@ from tests.e2e.stack import free_port
 
 ROOT = Path(__file__).parents[2]
 RESTART_SECONDS = 1.0
+START_SECONDS = 90.0
 STOP_SECONDS = 45.0
 SERVICES = ("ingest", "dispatcher", "runner", "monitor")
 
@@ -57,6 +58,11 @@ class Member:
     def clock_offset(self) -> Path:
         """By how many seconds its clock is off."""
         return self.folder / f"{self.name}.clock"
+
+    @property
+    def starts(self) -> int:
+        """How many incarnations said that they are at work."""
+        return self.log.read_text().count(f'"{self.service}.started"') if self.log.exists() else 0
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it lives."""
@@ -112,6 +118,13 @@ class Fleet:
 
     folder: Path
     members: dict[str, Member] = field(default_factory=dict)
+
+    async def started(self) -> None:
+        """Return when every process has said that it is at work."""
+        async with asyncio.timeout(START_SECONDS):
+            for member in self.members.values():
+                while not member.starts:
+                    await asyncio.sleep(0.1)
 
     def of(self, *services: str) -> list[Member]:
         """The processes of these services."""

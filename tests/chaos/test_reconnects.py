@@ -127,10 +127,7 @@ async def fleet(rabbitmq_url: str, postgres_url: str, tmp_path: Path) -> AsyncIt
     one_of_each = {"ingest": 1, "dispatcher": 1, "runner": 1, "monitor": 1}
     broker, store = fresh_vhost(rabbitmq_url), fresh_database(postgres_url)
     async with running_fleet(tmp_path, broker, store, one_of_each, ENV) as started:
-        async with asyncio.timeout(60):
-            for member in started.members.values():
-                while not (member.log.exists() and f'"{member.service}.started"' in member.log.read_text()):
-                    await asyncio.sleep(0.1)
+        await started.started()
         yield started
 
 
