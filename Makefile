@@ -31,6 +31,10 @@ test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/vendor-dashboard --check
 	@$(PY) -m pytest
 
+.PHONY: test-docker
+test-docker: setup ## Build the images, bring up docker-compose.yml, and use it at both levels: needs a Docker engine
+	@$(PY) -m pytest tests/docker
+
 .PHONY: test-newer-broker
 test-newer-broker: setup ## Run contract, end-to-end and chaos tests (or TESTS=…) on a newer RabbitMQ, unpacked from Debian sid
 	@tools/install-servers
@@ -50,7 +54,9 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@tools/generate-proto --check
 	@tools/lint-proto
 	@tools/vendor-dashboard --check
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@tools/write-cluster-monitoring --check
+	@.venv/bin/hadolint Dockerfile
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend
@@ -84,3 +90,13 @@ bench-split: setup ## Measure split tasks: uneven ones, many chunks beside other
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
 	@$(PY) -m bench.sandbox
+
+.PHONY: bench-observability
+bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
+	@tools/install-servers
+	@$(PY) -m bench.observability
+
+.PHONY: bench-costs
+bench-costs: setup ## Measure what a task costs each service, RabbitMQ and PostgreSQL, in CPU time
+	@tools/install-servers
+	@$(PY) -m bench.service_costs

@@ -1,7 +1,8 @@
 """Settings from environment variables: a field's name in capitals is its variable; read once, at a service's start.
 
-What is not in the environment may be in a file of the field's name in /run/secrets. Promises: a variable that is
-misspelt or out of range stops the start, with its name and what is allowed; a
+What is not in the environment may be in a file of the field's name in /run/secrets.
+
+Promises: a variable that is misspelt or out of range stops the start, with its name and what is allowed; a
 password in an address, or a secret, is never shown; one environment may hold the settings of all services.
 """
 

@@ -17,6 +17,7 @@ from services.runner.metrics import RunnerMetrics
 from services.runner.on_chunk_cancelled import OnChunkCancelled
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
+from services.runner.raise_deletion_cost import raising_deletion_cost
 from services.runner.running_chunks import RunningChunks
 from services.runner.sandbox.sandbox import Sandbox, SandboxPlan, open_sandbox
 from services.runner.send_heartbeats import SendHeartbeats
@@ -77,6 +78,7 @@ async def _serve_in(
         )
         for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
+        await stack.enter_async_context(raising_deletion_cost(settings.runner_pod, running))
         address = await _serve_ops(stack, settings, broker, metrics)
         for kind, handler in (
             ("task", decoded(OnTaskCancelled(running), TaskCancelled)),

@@ -80,6 +80,10 @@ class RunningChunks:
             chunk.handed_back = True
             chunk.cancel()
 
+    def keys(self) -> frozenset[Key]:
+        """The attempts under way."""
+        return frozenset(self._running)
+
     def get(self, key: Key) -> RunningChunk | None:
         """The attempt, if it is under way here."""
         return self._running.get(key)

@@ -65,10 +65,10 @@ class Database:
         unbound = self._writer.execution_options(isolation_level="AUTOCOMMIT")
         self._reader = make_engine(url, "BEGIN", connections=4) if alone else unbound
         self._changer = self._writer if alone else unbound
+        self._absence = Absence(self._ask)
         # SQLite's readers see one instant anyway.
         repeatable = self._writer.execution_options(isolation_level="REPEATABLE READ")
         self._snapshot = self._reader if alone else repeatable
-        self._absence = Absence(self._ask)
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[Answer]]) -> Answer:
         """The work in one transaction, repeated if another one got in its way; StoreAwayError if it cannot be."""

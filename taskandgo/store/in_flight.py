@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, exists, or_, select, text
+from sqlalchemy import Row, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.accept import SUBMITTED
 from taskandgo.store.progress import load_chunks, load_tasks, open_chunk
 from taskandgo.store.records import InFlight, OpenChunk, OpenTask
 from taskandgo.store.save_progress import save
-from taskandgo.store.tables import OPEN_TASKS, chunk, outbox, task, timer
+from taskandgo.store.tables import IS_OPEN, chunk, outbox, task, timer
 from taskandgo.words import ChunkState, Priority, TimerKind
 
 #: Where a page ended: its last task's `queued_at` and id.
@@ -48,7 +48,7 @@ async def open_tasks(
     """The next open tasks of a priority, the oldest first, with their chunks in flight."""
     columns = (task.c.task_id, task.c.pool, task.c.queued_at, task.c.chunk_count, AWAITED.label("awaited"))
     # Said in the index's own words, or no database would know that it may use it.
-    statement = select(*columns).where(text(OPEN_TASKS), task.c.priority == int(priority))
+    statement = select(*columns).where(IS_OPEN, task.c.priority == int(priority))
     if after:
         at, task_id = after
         later = or_(task.c.queued_at > at, and_(task.c.queued_at == at, task.c.task_id > task_id))

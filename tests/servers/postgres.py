@@ -54,7 +54,7 @@ def _docker_answers() -> bool:
 
 @contextmanager
 def _in_docker() -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - only where Docker is
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only where Docker is
 
     with PostgresContainer("postgres:17", driver=None) as container:
         yield container.get_connection_url()

@@ -119,11 +119,12 @@ def free_port() -> int:
 
 
 def _container() -> Iterator[str]:
-    from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415  not needed without Docker
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415  not needed without Docker
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
 
-    with RabbitMqContainer(IMAGE) as server:
-        port = server.get_exposed_port(5672)
-        url = f"amqp://guest:guest@{server.get_container_host_ip()}:{port}/"
+    started = LogMessageWaitStrategy("Server startup complete")
+    with DockerContainer(IMAGE).with_exposed_ports(5672).waiting_for(started) as server:
+        url = f"amqp://guest:guest@{server.get_container_host_ip()}:{server.get_exposed_port(5672)}/"
         NODES[url] = ContainerNode(server)
         yield url
         NODES.pop(url)
@@ -139,7 +140,7 @@ class ContainerNode:
         """Run one rabbitmqctl command and return what it printed."""
         done = self.container.exec(["rabbitmqctl", "--quiet", *arguments])
         assert done.exit_code == 0, done.output
-        return str(done.output)
+        return str(done.output.decode())
 
 
 @dataclass
