@@ -82,7 +82,6 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
         events = listener(f"ingest.event-rates.{uuid.uuid4().hex}")
         rates.subscription = await broker.consume(events, rates.on_event, prefetch=WATCHED_AT_ONCE)
         stack.push_async_callback(rates.subscription.stop)
-        await stack.enter_async_context(watch_cluster.running())
         http_address = await _serve_http(stack, settings, calls, metrics, store)
         grpc_address = await stack.enter_async_context(
             serve_grpc(
@@ -92,6 +91,8 @@ async def serve(settings: IngestSettings, broker: Broker, store: Store) -> Async
                 GRACE_SECONDS,
             )
         )
+        # Comes last and so ends first: whoever watches everything would hold up the end of the other calls.
+        await stack.enter_async_context(watch_cluster.running())
         yield IngestService(grpc_address, http_address)
 
 

@@ -28,6 +28,7 @@ class WatchCluster:
         self._open_tasks = open_tasks
         self._clock = clock
         self._watchers = 0
+        self._stopping = False
         self._next: asyncio.Future[api.Cluster] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
@@ -36,10 +37,10 @@ class WatchCluster:
         """How everything is: at once, and then each second."""
         self._watchers += 1
         try:
-            if self._telling is None or self._telling.done():
+            if not self._stopping and (self._telling is None or self._telling.done()):
                 self._telling = asyncio.get_running_loop().create_task(self._tell())
             self._hurried.set()
-            while True:
+            while not self._stopping:
                 yield await asyncio.shield(self._following())
         finally:
             self._watchers -= 1
@@ -48,10 +49,11 @@ class WatchCluster:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Leaving the context waits for what is under way, once nobody watches any more."""
+        """Leaving the context lets go of all who watch, and waits for what is under way."""
         try:
             yield
         finally:
+            self._stopping = True
             self._hurried.set()
             if self._telling:
                 await self._telling
@@ -62,7 +64,7 @@ class WatchCluster:
         return self._next
 
     async def _tell(self) -> None:
-        since = asyncio.get_running_loop().time()
+        since = asyncio.get_running_loop().time() - EVERY_SECONDS
         while self._watchers:
             self._hurried.clear()
             await self._rates.listen()
@@ -70,11 +72,14 @@ class WatchCluster:
             now = asyncio.get_running_loop().time()
             self._following().set_result(self._cluster(max(now - since, EVERY_SECONDS / 10)))
             self._next, since = None, now
+            if self._stopping:
+                break
             await self._pause()
         await self._rates.rest()
         await self._open_tasks.close()
         self._telling = None
-        if self._watchers:
+        if self._watchers and not self._stopping:
+            # Somebody has come in the meantime.
             self._telling = asyncio.get_running_loop().create_task(self._tell())
 
     def _cluster(self, seconds: float) -> api.Cluster:

@@ -14,7 +14,7 @@ from taskandgo.store.records import Submission
 from taskandgo.store.store import Store
 from taskandgo.store.tables import task
 from taskandgo.words import Outcome, Priority, TaskState
-from tests.contract.store_steps import NOW, RULES, end, ended, lose, opened, submission
+from tests.contract.store_steps import NOW, RULES, end, ended, lose, opened, opening, submission
 
 
 async def waiting(store: Store, pool: str, priority: Priority, seconds: int, chunks: int = 1) -> str:
@@ -23,7 +23,7 @@ async def waiting(store: Store, pool: str, priority: Priority, seconds: int, chu
     queued_at = NOW + timedelta(seconds=seconds)
     spec = msgspec.structs.replace(plain.task, priority=priority, pool=pool, queued_at=queued_at)
     await store.accept_task(Submission(task=spec, content_hash=b""))
-    await store.open_chunks(spec.task_id, chunks, RULES.refill)
+    await store.open_chunks(opening(spec.task_id, chunks, RULES.refill))
     return spec.task_id
 
 

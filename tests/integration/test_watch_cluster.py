@@ -23,6 +23,7 @@ from taskandgo.store.records import Submission
 from taskandgo.store.store import Store
 from taskandgo.task import TaskSpec
 from taskandgo.words import Outcome, Priority, Strategy, TaskState
+from tests.contract.store_steps import opening
 from tests.servers.postgres import private_postgres
 
 
@@ -86,11 +87,26 @@ def bound(glance: Glance) -> set[str]:
     return glance.broker._queues["rates"].patterns
 
 
+async def test_who_watches_when_it_stops_is_let_go(tmp_path: Path) -> None:
+    seen: list[api.Cluster] = []
+
+    async def watch(glance: Glance) -> None:
+        seen.extend([cluster async for cluster in glance.watch()])
+
+    async with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        async with looking_at(store) as glance:
+            watching = asyncio.create_task(watch(glance))
+            async with aclosing(glance.watch()) as other:
+                await anext(other)
+        await asyncio.wait_for(watching, 10)
+    assert seen
+
+
 async def test_levels_tasks_runners_and_rates_are_told(glance: Glance) -> None:
     for number in range(3):
         await glance.accept(f"low-{number}", Priority.LOW)
     await glance.accept("critical", Priority.CRITICAL)
-    await glance.store.open_chunks("critical", 2, lambda task: [task.open_chunk(0), task.open_chunk(1)])
+    await glance.store.open_chunks(opening("critical", 2, lambda task: [task.open_chunk(0), task.open_chunk(1)]))
     await glance.store.start_chunk("critical", 0, 1, "r", datetime.now(UTC))
     beat = {"pool": "default", "slots": 4, "busy": 1, "languages": ["go"], "isolation": "strict"}
     glance.runners.hear(RunnerHeartbeat(runner="r", sent_at=datetime.now(UTC), **beat))  # type: ignore[arg-type]
