@@ -131,6 +131,15 @@ def test_runners_are_sent_to_the_port_of_blobs(monkeypatch: pytest.MonkeyPatch) 
     assert settings.dispatcher_blob_url == f"http://ingest-blobs:{port}"
 
 
+def test_the_dashboards_buttons_lead_to_ingest(monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = named(everything(), "Deployment", "monitor")["spec"]["template"]["spec"]["containers"]
+    settings = _settings(monkeypatch, everything(), container)
+    port = named(everything(), "Service", "ingest")["spec"]["ports"][0]["port"]
+
+    assert isinstance(settings, MonitorSettings)
+    assert settings.monitor_ingest_grpc == f"ingest:{port}"
+
+
 def _triggers(items: tuple[Item, ...], name: str) -> list[dict[str, Any]]:
     triggers: list[dict[str, Any]] = named(items, "ScaledObject", name)["spec"]["triggers"]
     return [trigger["metadata"] for trigger in triggers if trigger["type"] == "rabbitmq"]

@@ -41,6 +41,7 @@ BASE = {
     *((name, "rabbitmq", 5672) for name in SERVICES),
     *((name, "postgres", 5432) for name in ("ingest", "dispatcher", "monitor")),
     ("runner", "ingest", 8084),
+    ("monitor", "ingest", 50051),
     *((name, "ingest", port) for name in CLIENTS for port in (8080, 50051)),
     *((name, "dns", 53) for name in (*SERVICES, "rabbitmq", "postgres")),
 }
