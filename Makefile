@@ -20,15 +20,30 @@ demo: setup ## Run the main job, embedded: nothing else to install or start
 	@.venv/bin/taskandgo demo
 
 .PHONY: up
-up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, metrics 8081)
+up: setup ## Run all four services in one process (gRPC 50051, HTTP 8080, dashboard 8081)
 	@.venv/bin/taskandgo up
 
 .PHONY: test
 test: setup ## Run all tests, on a real RabbitMQ and a real PostgreSQL
 	@tools/install-bubblewrap
 	@tools/install-servers
+	@tools/install-chromium
 	@tools/install-prometheus
 	@$(PY) -m pytest
+
+.PHONY: test-docker
+test-docker: setup ## Build the images, bring up docker-compose.yml, and use it at both levels: needs a Docker engine
+	@$(PY) -m pytest tests/docker
+
+.PHONY: test-newer-broker
+test-newer-broker: setup ## Run contract, end-to-end and chaos tests (or TESTS=…) on a newer RabbitMQ, unpacked from Debian sid
+	@tools/install-servers
+	@newer=$$(tools/install-newer-rabbitmq) && NEWER_RABBITMQ=$$newer $(PY) -m pytest $(or $(TESTS),tests/contract tests/e2e tests/chaos)
+
+.PHONY: chaos
+chaos: setup ## Inject faults into the running services, and see whether they keep their promises; ARGS="--minutes 20 --seed 1"
+	@tools/install-servers
+	@$(PY) -m tests.chaos $(ARGS)
 
 .PHONY: check
 check: setup ## Lint, types, layers, generated code: no servers needed
@@ -38,10 +53,12 @@ check: setup ## Lint, types, layers, generated code: no servers needed
 	@.venv/bin/lint-imports
 	@tools/generate-proto --check
 	@tools/lint-proto
+	@tools/vendor-dashboard --check
 	@tools/write-dashboards --check
 	@tools/write-cluster-monitoring --check
 	@tools/check-alerts
-	@$(PY) -m pytest -q tests/unit tests/architecture
+	@.venv/bin/hadolint Dockerfile
+	@$(PY) -m pytest -q tests/unit tests/architecture tests/deploy --ignore=tests/deploy/test_install.py
 
 .PHONY: fix
 fix: setup ## Format, and mend what the linter can mend
@@ -51,6 +68,10 @@ fix: setup ## Format, and mend what the linter can mend
 .PHONY: proto
 proto: setup ## Generate taskandgo/api from proto/
 	@tools/generate-proto
+
+.PHONY: vendor
+vendor: ## Copy the dashboard's libraries anew, as package.json pins them
+	@tools/vendor-dashboard
 
 .PHONY: dashboards
 dashboards: setup ## Write the Grafana dashboards from dashboards/
@@ -80,3 +101,13 @@ bench-monitor: setup ## Measure the monitor: its rate and its memory over 1,000,
 bench-sandbox: setup ## Measure the sandbox alone: beside a bare fork, bubblewrap and a cold Python; Go
 	@tools/install-bubblewrap
 	@$(PY) -m bench.sandbox
+
+.PHONY: bench-observability
+bench-observability: setup ## Measure what tracing and metrics cost: the same stack with them off and on, taking turns
+	@tools/install-servers
+	@$(PY) -m bench.observability
+
+.PHONY: bench-costs
+bench-costs: setup ## Measure what a task costs each service, RabbitMQ and PostgreSQL, in CPU time
+	@tools/install-servers
+	@$(PY) -m bench.service_costs

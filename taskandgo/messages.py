@@ -73,7 +73,10 @@ class ChunkOutput(Message, frozen=True):
 
 
 class ChunkFinished(Message, frozen=True):
-    """An attempt at a chunk ended, or (outcome `lost`) is known to have died with its runner."""
+    """An attempt at a chunk ended, or (outcome `lost`) is known to have died with its runner.
+
+    `alive` with an attempt that was lost though its runner lives: it was handed back, or its result went astray.
+    """
 
     task_id: str
     chunk_index: int
@@ -83,6 +86,7 @@ class ChunkFinished(Message, frozen=True):
     finished_at: datetime
     result: AttemptResult
     language: str = ""
+    alive: bool = False
     watcher: str = NOBODY
 
 
@@ -125,7 +129,8 @@ class RunnerHeartbeat(Message, frozen=True):
     """A runner is alive: what it can do and how busy it is.
 
     `isolation` is how it confines code, strict or restricted; `metering` how it counts what code uses: cgroup-v1,
-    cgroup-v2 or sampled.
+    cgroup-v2 or sampled. `running` holds the attempts it has taken and whose results are not out yet, each as task,
+    chunk and attempt; None: it does not say. The next heartbeat comes after `interval_seconds`.
     """
 
     runner: str
@@ -137,6 +142,8 @@ class RunnerHeartbeat(Message, frozen=True):
     sent_at: datetime
     draining: bool = False
     metering: str = ""
+    running: list[tuple[str, int, int]] | None = None
+    interval_seconds: float = 5.0
 
 
 AnyMessage = (

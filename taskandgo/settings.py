@@ -1,7 +1,8 @@
 """Settings from environment variables: a field's name in capitals is its variable; read once, at a service's start.
 
-What is not in the environment may be in a file of the field's name in /run/secrets. Promises: a variable that is
-misspelt or out of range stops the start, with its name and what is allowed; a
+What is not in the environment may be in a file of the field's name in /run/secrets.
+
+Promises: a variable that is misspelt or out of range stops the start, with its name and what is allowed; a
 password in an address, or a secret, is never shown; one environment may hold the settings of all services.
 """
 
@@ -95,7 +96,7 @@ class BrokerSettings(Settings):
         "auto", description="type of the durable queues; auto: quorum from RabbitMQ 4.3 on, else classic"
     )
     broker_heartbeat_seconds: int = Field(
-        15, ge=2, le=600, description="seconds between two heartbeats; a connection silent for three is given up"
+        15, ge=3, le=600, description="seconds after which a connection that is silent is given up, by both ends"
     )
     broker_publish_timeout_seconds: float = Field(
         10.0, gt=0, le=600, description="seconds that a publish waits for its confirm"
@@ -109,6 +110,12 @@ class StoreSettings(Settings):
         "postgresql://taskandgo:taskandgo@127.0.0.1:5432/taskandgo",
         pattern=r"^(postgresql|sqlite)://",
         description="address of PostgreSQL, or sqlite:///FILE",
+    )
+    store_timeout_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        description="seconds that PostgreSQL may take over one statement or connect before it counts as away",
     )
 
 

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 PATIENCE_SECONDS = 30.0
 #: How long no span may have come for a trace to be called whole.
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 0.5
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ def call(server: str, converse: "Callable[[SchedulerAsyncStub], Coroutine[Any, A
     try:
         return asyncio.run(connected())
     except grpc.aio.AioRpcError as error:
-        typer.echo(explain(error, server), err=True)
+        typer.echo(refusal_text(error, server), err=True)
         raise typer.Exit(EXIT_CODES.get(error.code(), ExitCode.REFUSED)) from None
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.CANCELLED) from None
 
 
-def explain(error: grpc.aio.AioRpcError, server: str) -> str:
+def refusal_text(error: grpc.aio.AioRpcError, server: str) -> str:
     """The refusal for a person: the message, then a line for each field that is wrong."""
     status = rpc_status.from_call(error)
     if status is None and error.code() == grpc.StatusCode.UNAVAILABLE:

@@ -85,11 +85,14 @@ async def embedded(settings: AllSettings) -> AsyncIterator[Addresses]:
         # Before the others and after them: what still runs when ingest has gone leaves its output here.
         blobs = await stack.enter_async_context(serve_blobs(settings.ingest, store))
         dispatcher = settings.dispatcher.model_copy(update={"dispatcher_blob_url": f"http://{blobs}"})
-        # Ingest comes last and so goes first: nothing is taken in that nobody would work on.
-        monitor = await stack.enter_async_context(serve_monitor(settings.monitor, broker, store))
         await stack.enter_async_context(serve_dispatcher(dispatcher, broker, store))
         await stack.enter_async_context(serve_runner(settings.runner, broker))
+        # Ingest comes last of the three and so goes first: nothing is taken in that nobody would work on.
         ingest = await stack.enter_async_context(serve_ingest(settings.ingest, broker, store))
+        buttons = {"monitor_ingest_grpc": settings.monitor.monitor_ingest_grpc or ingest.grpc_address}
+        monitor = await stack.enter_async_context(
+            serve_monitor(settings.monitor.model_copy(update=buttons), broker, store)
+        )
         yield Addresses(ingest.grpc_address, ingest.http_address, monitor.http_address)
 
 

@@ -1,8 +1,11 @@
 """Follows tasks to their final states, for the commands that wait."""
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+import grpc
 
 from services.cli.paging import pages
 from services.cli.progress import counting
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Tasks that are watched at a time; the others have usually ended by the time their turn comes.
 WATCHED_AT_ONCE = 50
+#: How long a server may take to come back, or another to take its place.
+PATIENCE_SECONDS = 30.0
 
 
 class StreamEndedError(AwayError):
@@ -29,12 +34,31 @@ async def submit_and_wait(stub: "SchedulerAsyncStub", task: api.Task) -> api.Tas
     raise StreamEndedError
 
 
-async def wait_for_end(stub: "SchedulerAsyncStub", task_id: str) -> api.TaskStatus:
-    """The task's final state, once it has one."""
-    async for event in stub.WatchTask(api.WatchTaskRequest(task_id=task_id)):
-        if is_final(event.status):
-            return event.status
-    raise StreamEndedError
+async def wait_for_end(stub: "SchedulerAsyncStub", task_id: str, *, heard: bool = False) -> api.TaskStatus:
+    """The task's final state, once it has one; a server that stops meanwhile is given time for another to be there.
+
+    `heard` when it has answered for this task before; else nobody may be there at all.
+    """
+    patient_until = 0.0
+    while True:
+        failure: StreamEndedError | grpc.aio.AioRpcError = StreamEndedError()
+        try:
+            async for event in stub.WatchTask(api.WatchTaskRequest(task_id=task_id)):
+                heard, patient_until = True, 0.0
+                if is_final(event.status):
+                    return event.status
+        except grpc.aio.AioRpcError as error:
+            failure = error
+        now = asyncio.get_running_loop().time()
+        patient_until = patient_until or now + PATIENCE_SECONDS
+        if not (heard and is_restart(failure)) or now >= patient_until:
+            raise failure
+        await asyncio.sleep(random.uniform(0.2, 1))  # noqa: S311 - jitter, no secret
+
+
+def is_restart(error: StreamEndedError | grpc.aio.AioRpcError) -> bool:
+    """Whether a server that is being replaced ends a stream so."""
+    return isinstance(error, StreamEndedError) or error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def wait_for_ends(stub: "SchedulerAsyncStub", task_ids: Sequence[str]) -> list[api.TaskStatus]:

@@ -12,14 +12,17 @@ import typer
 from services.cli import services
 from services.cli.cancel import cancel
 from services.cli.chunks import chunks
+from services.cli.dead import dead
 from services.cli.demo import demo
 from services.cli.doctor import doctor
 from services.cli.exit_codes import ExitCode
+from services.cli.explain import explain
 from services.cli.get import get
 from services.cli.list import list_tasks
 from services.cli.retry import retry
 from services.cli.run import run
 from services.cli.submit import submit
+from services.cli.top import top
 from services.cli.up import up
 from services.cli.wait import wait
 from services.cli.watch import watch
@@ -45,7 +48,7 @@ EMBEDDED = "Everything in one process"
 SERVICES = "Services"
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    EVERYDAY: (run, submit, get, watch, wait, chunks, cancel, retry),
+    EVERYDAY: (run, submit, get, watch, wait, chunks, explain, cancel, retry, top),
     EMBEDDED: (up, demo),
     SERVICES: (services.ingest, services.dispatcher, services.runner, services.monitor, services.migrate, doctor),
 }
@@ -54,6 +57,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.command("list", rich_help_panel=EVERYDAY)(list_tasks)
+app.add_typer(dead, name="dead", rich_help_panel=SERVICES)
 
 
 def main() -> None:

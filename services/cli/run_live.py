@@ -6,16 +6,19 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import grpc
 import typer
 
 from services.cli.exit_codes import ExitCode, exit_code_of
-from services.cli.following import StreamEndedError, is_final
+from services.cli.following import StreamEndedError, is_final, is_restart, wait_for_end
 from services.cli.live_output import LiveOutput
 from services.cli.progress import chunk_counting
 from services.cli.showing import as_json, outcome_word
 from taskandgo.api import scheduler_pb2 as api
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from taskandgo.api.scheduler_pb2_grpc import SchedulerAsyncStub
 
 
@@ -36,12 +39,11 @@ async def run_live(stub: "SchedulerAsyncStub", task: api.Task, *, json: bool) ->
 async def _follow(
     stub: "SchedulerAsyncStub", task: api.Task, task_id: asyncio.Future[str], *, json: bool
 ) -> api.TaskStatus:
-    split, final = task.HasField("split"), None
+    split = task.HasField("split")
     output = LiveOutput(write_stdout, write_stderr, live=not split)
     with chunk_counting(shown=split) as counted:
-        async for event in stub.RunTask(api.RunTaskRequest(task=task)):
-            if event.HasField("submitted"):
-                task_id.set_result(event.submitted.task_id)
+        final = None
+        async for event in _events(stub, task, task_id):
             if json:
                 typer.echo(as_json(event))
             elif event.HasField("output"):
@@ -54,6 +56,25 @@ async def _follow(
     if not json:
         await output.finish_whole(stub, final)
     return final
+
+
+async def _events(
+    stub: "SchedulerAsyncStub", task: api.Task, task_id: asyncio.Future[str]
+) -> "AsyncIterator[api.RunTaskResponse]":
+    """All that RunTask tells; the last of it from whoever takes the place of a server that stops meanwhile."""
+    ended = False
+    try:
+        async for event in stub.RunTask(api.RunTaskRequest(task=task)):
+            if event.HasField("submitted"):
+                task_id.set_result(event.submitted.task_id)
+            ended = is_final(event.status)
+            yield event
+    except grpc.aio.AioRpcError as error:
+        if not (task_id.done() and is_restart(error)):
+            raise
+    if task_id.done() and not ended:
+        # It was accepted, so it ends; what of its output no event brought comes with the result.
+        yield api.RunTaskResponse(status=await wait_for_end(stub, task_id.result(), heard=True))
 
 
 async def _cancel_on_interrupt(stub: "SchedulerAsyncStub", task_id: asyncio.Future[str]) -> None:

@@ -50,9 +50,9 @@ async def _serve(settings: "AllSettings") -> None:
 
 def _greeting(addresses: "Addresses") -> str:
     return f"""TaskAndGo is up.
-  gRPC     {addresses.grpc}
-  HTTP     http://{addresses.http}
-  monitor  http://{addresses.metrics}
+  gRPC       {addresses.grpc}
+  HTTP       http://{addresses.http}
+  dashboard  http://{addresses.metrics}
 
 Try:
   taskandgo run --server {addresses.grpc} -c 'print(6 * 7)'

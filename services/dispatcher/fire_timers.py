@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.errors import AwayError
 from taskandgo.store.records import Due
 from taskandgo.store.store import Store
@@ -89,7 +90,9 @@ class FireTimers:
 
     async def _fire(self, due: Due) -> None:
         try:
+            crash_point(CrashPoint.TIMER_CLAIMED, due.task_id)
             again_at = await self._actions[due.kind](due)
+            crash_point(CrashPoint.TIMER_FIRED, due.task_id)
             if again_at:
                 await self._store.put_off_timer(due, again_at)
             else:

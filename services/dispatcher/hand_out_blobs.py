@@ -11,8 +11,8 @@ from datetime import timedelta
 from services.dispatcher.strategies.split import Share
 from taskandgo.blob_access import READ, WRITE, Attempt, BlobAccess, BlobPart, make_token
 from taskandgo.clock import Clock
+from taskandgo.store.blob_records import LineEnds
 from taskandgo.store.blob_store import BlobStore
-from taskandgo.store.records import LineEnds
 from taskandgo.task import BlobRef
 
 REMEMBERED = 8

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import uuid4
 
 import structlog
 from starlette.applications import Starlette
 
+from services.dispatcher.claims import Claims
 from services.dispatcher.duplicate_stragglers import DuplicateStragglers
 from services.dispatcher.emit_chunks import EmitChunks
 from services.dispatcher.emit_retry import EmitRetry
@@ -24,6 +26,7 @@ from services.dispatcher.open_task import OpenTask
 from services.dispatcher.pools import Pools
 from services.dispatcher.progress import Progress
 from services.dispatcher.recent_tasks import RecentTasks
+from services.dispatcher.reconcile_tasks import ReconcileTasks
 from services.dispatcher.reemit_unfinished import Reemission
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.start_task import StartTask
@@ -67,24 +70,29 @@ class Parts:
     on_task_submitted: OnTaskSubmitted
     on_chunk_finished: OnChunkFinished
     reemission: Reemission
+    claims: Claims
+    reconcile: ReconcileTasks
 
 
 def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock: Clock) -> Parts:
     """Put the parts together."""
     metrics = DispatcherMetrics()
-    pools, timers = Pools(clock), FireTimers(store, clock)
+    pools, claims, timers = Pools(clock), Claims(clock), FireTimers(store, clock)
     patience = Patience(settings.dispatcher_straggler_factor, settings.dispatcher_straggler_least_seconds)
     progress = Progress(pools.window, settings.dispatcher_max_lost, patience)
     emit = _emit_chunks(settings, broker, store, metrics, clock)
-    open_task = OpenTask(store, emit, progress, pools)
+    open_task = OpenTask(store, emit, progress, pools, clock)
     timers.on(TimerKind.START, StartTask(store, open_task))
     timers.on(TimerKind.EXPIRE, ExpireTask(broker, store, clock))
-    timers.on(TimerKind.RETRY, EmitRetry(store, emit))
+    timers.on(TimerKind.RETRY, EmitRetry(store, emit, clock))
     timers.on(TimerKind.DUPLICATE, DuplicateStragglers(store, emit, progress, metrics, clock))
     on_task_submitted = OnTaskSubmitted(open_task, timers, clock)
-    on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, metrics, clock)
+    returning = settings.dispatcher_return_seconds
+    on_chunk_finished = OnChunkFinished(broker, store, emit, progress, timers, metrics, clock, claims, returning)
     reemission = Reemission(store, emit, on_task_submitted, on_chunk_finished, clock)
-    return Parts(metrics, pools, timers, on_task_submitted, on_chunk_finished, reemission)
+    grace = timedelta(seconds=settings.dispatcher_stranded_seconds)
+    reconcile = ReconcileTasks(broker, store, emit, open_task, on_chunk_finished, claims, metrics, clock, grace)
+    return Parts(metrics, pools, timers, on_task_submitted, on_chunk_finished, reemission, claims, reconcile)
 
 
 def _emit_chunks(
@@ -111,7 +119,7 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
     parts = make_parts(settings, broker, store, SystemClock())
     heartbeats = listener(f"dispatcher.runner-heartbeat.{uuid4().hex}", "runner.heartbeat")
     consumers = (
-        (heartbeats, decoded(OnRunnerHeartbeat(parts.pools), RunnerHeartbeat)),
+        (heartbeats, decoded(OnRunnerHeartbeat(parts.pools, parts.claims), RunnerHeartbeat)),
         (topology.DISPATCHER_CHUNK_FINISHED, decoded(parts.on_chunk_finished, ChunkFinished)),
         (topology.DISPATCHER_CHUNK_STARTED, decoded(OnChunkStarted(broker, store), ChunkStarted)),
         (topology.DISPATCHER_TASK_CANCELLED, decoded(OnTaskCancelled(broker, store), TaskCancelled)),
@@ -127,6 +135,7 @@ async def serve(settings: DispatcherSettings, broker: Broker, store: Store) -> A
             subscription = await broker.consume(queue, timed, prefetch=settings.dispatcher_prefetch)
             stack.push_async_callback(subscription.stop)
         await stack.enter_async_context(parts.timers.running())
+        await stack.enter_async_context(parts.reconcile.running())
         yield DispatcherService(await _serve_ops(stack, settings, broker, store, parts.metrics))
 
 
@@ -157,7 +166,7 @@ async def main() -> None:
     configure_logs(settings, "dispatcher")
     async with (
         watching_process("dispatcher"),
-        open_store(settings.store_url) as store,
+        open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve(settings, broker, store) as service,
     ):

@@ -67,6 +67,17 @@ class DispatcherMetrics:
         self._chunks_given_up = Counter(
             "taskandgo_chunks_given_up", "Chunks that killed too many runners.", registry=registry
         )
+        self.attempts_kept = Counter(
+            "taskandgo_attempts_kept",
+            "Attempts that went on while their runner had lost its connection.",
+            registry=registry,
+        )
+        self.revived = Counter(
+            "taskandgo_revived",
+            "What no queue and no runner held any more and was set going again: tasks, chunks, attempts.",
+            ["kind"],
+            registry=registry,
+        )
 
     def emitted(self, priority: str, pool: str) -> None:
         """Count an attempt that is in its pool's queue."""

@@ -6,6 +6,7 @@ Promises: what a runner starts of a cancelled task, because it was not there to 
 from dataclasses import dataclass
 
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.messages import ChunkStarted, TaskCancelled
 from taskandgo.store.store import Store
 
@@ -23,6 +24,7 @@ class OnChunkStarted:
         cancelled = await self.store.start_chunk(
             message.task_id, message.chunk_index, message.attempt, message.runner, message.started_at
         )
+        crash_point(CrashPoint.START_RECORDED, message.task_id)
         if cancelled:
             await self.broker.publish(TaskCancelled(task_id=message.task_id, again=True, last_attempt=message.attempt))
         return Ack()

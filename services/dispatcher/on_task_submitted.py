@@ -19,12 +19,11 @@ class OnTaskSubmitted:
 
     async def __call__(self, message: TaskSubmitted, delivery: Delivery) -> Disposition:
         """Open the task now, or leave it to the timer that was set when it was accepted."""
-        del delivery
         task = message.task
         if task.deadline:
             self.timers.expect(task.deadline)
         if task.not_before and task.not_before > self.clock.now():
             self.timers.expect(task.not_before)
         else:
-            await self.open_task(task)
+            await self.open_task(task, again=delivery.redelivered)
         return Ack()

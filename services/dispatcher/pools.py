@@ -10,8 +10,8 @@ from math import ceil
 from taskandgo.clock import Clock
 from taskandgo.messages import RunnerHeartbeat
 
-#: Three heartbeats at their default, and the slots of a pool that nobody has heard of yet.
-SILENT_AFTER = timedelta(seconds=15)
+#: A runner that leaves out so many heartbeats is silent; a pool that nobody has heard of yet has so many slots.
+HEARTBEATS = 3
 UNHEARD_SLOTS = 4
 #: For how long the chunks of one task that wait in the queue are to keep its slots busy: longer than it takes from
 #: the end of a chunk to the emission of the next. More would only stand in front of other tasks.
@@ -25,7 +25,7 @@ class Runner:
     pool: str
     slots: int
     free: int
-    heard_at: datetime
+    believed_until: datetime
 
 
 @dataclass(slots=True)
@@ -39,7 +39,8 @@ class Pools:
         """Remember what a runner says of itself."""
         slots = 0 if heartbeat.draining else heartbeat.slots
         free = max(0, slots - heartbeat.busy)
-        self.runners[heartbeat.runner] = Runner(heartbeat.pool, slots, free, self.clock.now())
+        until = self.clock.now() + HEARTBEATS * timedelta(seconds=heartbeat.interval_seconds)
+        self.runners[heartbeat.runner] = Runner(heartbeat.pool, slots, free, until)
         self._forget_silent()
 
     def slots(self, pool: str) -> int:
@@ -61,7 +62,7 @@ class Pools:
         return slots + ceil(following)
 
     def _forget_silent(self) -> None:
-        since = self.clock.now() - SILENT_AFTER
-        silent = [name for name, runner in self.runners.items() if runner.heard_at < since]
+        now = self.clock.now()
+        silent = [name for name, runner in self.runners.items() if runner.believed_until < now]
         for name in silent:
             del self.runners[name]

@@ -51,7 +51,7 @@ class Progress:
             emitted = lost and ending.redelivered and chunk.state == ChunkState.READY
             return Recorded(kept=False, emit=[open_chunk(chunk, task.chunk_count)]) if emitted else DROPPED
         if chunk.duplicate and message.result.outcome is not Outcome.SUCCEEDED:
-            return _leave_it_to_the_other(chunk, message.attempt, lost=lost)
+            return _leave_it_to_the_other(chunk, message.attempt, died=lost and not message.alive)
         if lost:
             return self._replace(task, chunk, ending)
         wait = None
@@ -67,13 +67,15 @@ class Progress:
 
     def _replace(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending) -> Recorded:
         # Only a death while running counts: what was not started may be redelivered for other reasons.
-        chunk.lost_count += chunk.state == ChunkState.RUNNING
-        if chunk.lost_count >= self.max_lost and chunk.state == ChunkState.RUNNING:
+        died = chunk.state == ChunkState.RUNNING and not ending.message.alive
+        chunk.lost_count += died
+        if died and chunk.lost_count >= self.max_lost:
             recorded = self._finish(task, chunk, ending, _given_up(ending.message, self.max_lost))
             return msgspec.structs.replace(recorded, given_up=True)
         task.leave(chunk.state)
         task.chunks_ready += 1
         _next_attempt(chunk, ChunkState.READY)
+        chunk.ready_at = ending.at
         return Recorded(kept=True, emit=[open_chunk(chunk, task.chunk_count)])
 
     def _retry(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, wait: float) -> Recorded:
@@ -144,10 +146,10 @@ def _settle(task: TaskProgress, chunk: ChunkProgress, message: ChunkFinished) ->
     return None
 
 
-def _leave_it_to_the_other(chunk: ChunkProgress, attempt: int, *, lost: bool) -> Recorded:
+def _leave_it_to_the_other(chunk: ChunkProgress, attempt: int, *, died: bool) -> Recorded:
     if attempt == chunk.attempt:
         chunk.attempt = chunk.duplicate
-    chunk.lost_count += lost
+    chunk.lost_count += died
     chunk.duplicate, chunk.changed = 0, True
     return KEPT
 

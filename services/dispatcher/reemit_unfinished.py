@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import structlog
 
 from services.dispatcher.emit_chunks import EmitChunks
+from services.dispatcher.lost_attempt import lost_attempt
 from services.dispatcher.on_chunk_finished import OnChunkFinished
 from services.dispatcher.on_task_submitted import OnTaskSubmitted
 from taskandgo.broker.broker import Delivery
 from taskandgo.clock import Clock
-from taskandgo.messages import ChunkFinished, TaskSubmitted
-from taskandgo.store.records import OpenChunk, UnfinishedTask
+from taskandgo.messages import TaskSubmitted
+from taskandgo.store.records import UnfinishedTask
 from taskandgo.store.store import Store
-from taskandgo.task import AttemptResult
-from taskandgo.words import Outcome
 
 PAGE = 500
 AGAIN = Delivery(body=b"", routing_key="", redelivered=True)
@@ -50,16 +49,6 @@ class Reemission:
             await self.on_task_submitted(TaskSubmitted(task=task), AGAIN)
         await self.emit(task.task_id, unfinished.ready, task)
         for chunk in unfinished.running:
-            await self.on_chunk_finished(_lost(task.task_id, chunk, self.clock), AGAIN)
-
-
-def _lost(task_id: str, chunk: OpenChunk, clock: Clock) -> ChunkFinished:
-    return ChunkFinished(
-        task_id=task_id,
-        chunk_index=chunk.chunk_index,
-        attempt=chunk.attempt,
-        runner="",
-        started_at=None,
-        finished_at=clock.now(),
-        result=AttemptResult(outcome=Outcome.LOST, reason="the process that ran it ended"),
-    )
+            where = task.task_id, chunk.chunk_index, chunk.attempt
+            lost = lost_attempt(where, self.clock.now(), "the process that ran it ended")
+            await self.on_chunk_finished(lost, AGAIN)

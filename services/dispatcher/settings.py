@@ -19,6 +19,18 @@ class DispatcherSettings(BrokerSettings, StoreSettings, BlobSettings, LogSetting
     dispatcher_max_lost: int = Field(
         3, ge=1, le=100, description="runners that may die while running a chunk before it is given up"
     )
+    dispatcher_stranded_seconds: float = Field(
+        20.0,
+        ge=1,
+        le=3600,
+        description="seconds after which work is set going again that no queue and no runner holds",
+    )
+    dispatcher_return_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="seconds that a runner which lost its connection has to say that it still runs a chunk",
+    )
     dispatcher_straggler_factor: float = Field(
         4.0,
         ge=1,

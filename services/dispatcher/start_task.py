@@ -17,4 +17,4 @@ class StartTask:
     async def __call__(self, due: Due) -> None:
         """Open it; a task that was ended meanwhile stays as it is."""
         if task := await self.store.load_spec(due.task_id):
-            await self.open_task(task)
+            await self.open_task(task, again=due.claims > 1)

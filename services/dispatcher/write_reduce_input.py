@@ -12,7 +12,7 @@ import msgspec
 
 from services.dispatcher.strategies.gather import reduce_stdin
 from taskandgo.clock import Clock
-from taskandgo.store.records import ChunkWrote
+from taskandgo.store.blob_records import ChunkWrote
 from taskandgo.store.store import Store
 from taskandgo.task import BlobRef
 

@@ -37,6 +37,7 @@ class Admission:
         self._on_the_way: Counter[str] = Counter()
         self._good_until = float("-inf")
         self._counting: asyncio.Task[None] | None = None
+        self._held: dict[str, str] = {}
 
     async def admit(self, task: TaskSpec, *, patient: bool = False) -> None:
         """Let the task in; RESOURCE_EXHAUSTED if there is no room, unless the caller is patient: then wait for it.
@@ -45,7 +46,10 @@ class Admission:
         """
         tenant = task.labels.get(TENANT, ALL)
         if self._most or self._most_per_tenant:
-            await self._wait_for_room(tenant, patient=patient)
+            try:
+                await self._wait_for_room(task.task_id, tenant, patient=patient)
+            finally:
+                self._held.pop(task.task_id, None)
         self._on_the_way.update({ALL, tenant})
 
     def settle(self, task: TaskSpec, *, accepted: bool) -> None:
@@ -59,13 +63,18 @@ class Admission:
         if accepted and (self._most or self._most_per_tenant):
             self._accepted_since.update(keys)
 
-    async def _wait_for_room(self, tenant: str, *, patient: bool) -> None:
+    def held_back(self, task_id: str) -> str:
+        """Why the task of a patient caller is not let in yet; "" if none of that id waits here."""
+        return self._held.get(task_id, "")
+
+    async def _wait_for_room(self, task_id: str, tenant: str, *, patient: bool) -> None:
         if self._good_until == float("-inf"):
             await self._count()
         while refusal := self._refusal(tenant):
             if not self._stale():
                 if not patient:
                     raise refusal
+                self._held[task_id] = refusal.message
                 await asyncio.sleep(COUNT_SECONDS)
             await self._count()
         if self._stale():

@@ -6,13 +6,14 @@ Promises: what the outbox holds is published at least once, whichever ingest die
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from services.ingest.metrics import IngestMetrics
 from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.errors import AwayError
 from taskandgo.messages import Message, TaskCancelled, TaskSubmitted
 from taskandgo.store.records import Unconfirmed
@@ -40,6 +41,7 @@ class Announcer:
         self._clock = clock
         self._metrics = metrics
         self._under_way: set[asyncio.Task[None]] = set()
+        self._returned = asyncio.Event()
 
     def announce(self, task_id: str, message: Message, kind: str) -> None:
         """Publish in the background; while the broker is away the sweep does it later."""
@@ -52,6 +54,7 @@ class Announcer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Sweep the outbox while the context lasts; leaving it waits for what is under way."""
+        self._broker.on_return(self._returned.set)
         sweeping = asyncio.get_running_loop().create_task(self._sweep_for_ever())
         try:
             yield
@@ -63,21 +66,28 @@ class Announcer:
         try:
             with self._metrics.unconfirmed.track_inprogress():
                 await self._broker.publish(message)
+            crash_point(CrashPoint.OUTBOX_PUBLISHED, task_id)
             await self._store.confirm_published(task_id, kind)
         except AwayError as error:
             log.warning("task.unconfirmed", task_id=task_id, kind=kind, error=str(error))
 
     async def _sweep_for_ever(self) -> None:
         while True:
+            # While the broker was away nothing was on its way.
+            age = timedelta(0) if self._returned.is_set() else UNCONFIRMED_AFTER
+            self._returned.clear()
             try:
                 for kind in KINDS:
-                    await self._sweep(kind)
+                    await self._sweep(kind, self._clock.now() - age)
             except AwayError as error:
                 log.warning("outbox.waiting", error=str(error))
-            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._returned.wait()
+            except TimeoutError:
+                pass
 
-    async def _sweep(self, kind: str) -> None:
-        older_than = self._clock.now() - UNCONFIRMED_AFTER
+    async def _sweep(self, kind: str, older_than: datetime) -> None:
         while self._broker.connected and (tasks := await self._store.unconfirmed(kind, PAGE, older_than)):
             log.info("outbox.published_again", kind=kind, tasks=len(tasks))
             self._metrics.published_again.labels(kind).inc(len(tasks))

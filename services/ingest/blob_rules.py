@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import Violation
-from taskandgo.store.records import BlobRecord
+from taskandgo.store.blob_records import BlobRecord
 from taskandgo.task import BlobRef, TaskSpec
 
 SHA256 = re.compile(r"[0-9a-f]{64}")

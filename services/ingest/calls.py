@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.ingest.announce_task import Announcer
 from services.ingest.cancel_task import CancelTask
+from services.ingest.explain_task import ExplainTask
 from services.ingest.get_task import GetTask
 from services.ingest.list_chunks import ListChunks
 from services.ingest.list_tasks import ListTasks
@@ -14,10 +15,11 @@ from services.ingest.run_task import RunTask
 from services.ingest.stream_tasks import StreamTasks
 from services.ingest.submit_task import SubmitTask
 from services.ingest.submit_tasks import SubmitTasks
+from services.ingest.watch_cluster import WatchCluster
 from services.ingest.watch_task import WatchTask
-from services.ingest.watchers import Watchers
 from taskandgo.clock import Clock
 from taskandgo.store.store import Store
+from taskandgo.watchers import Watchers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,26 @@ class Calls:
     retry_task: RetryTask
     put_blob: PutBlob
     read_output: ReadOutput
+    explain_task: ExplainTask
+    watch_cluster: WatchCluster
 
 
-def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watchers: Watchers, clock: Clock) -> Calls:
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several use cases need."""
+
+    store: Store
+    announcer: Announcer
+    watchers: Watchers
+    clock: Clock
+
+
+def make_calls(
+    submit_task: SubmitTask, explain_task: ExplainTask, watch_cluster: WatchCluster, shared: Shared
+) -> Calls:
     """Put the use cases together."""
-    watch_task = WatchTask(store, watchers)
+    store, announcer, clock = shared.store, shared.announcer, shared.clock
+    watch_task = WatchTask(store, shared.watchers)
     return Calls(
         submit_task=submit_task,
         submit_tasks=SubmitTasks(submit_task),
@@ -54,4 +71,6 @@ def make_calls(submit_task: SubmitTask, store: Store, announcer: Announcer, watc
         retry_task=RetryTask(store, announcer, clock),
         put_blob=PutBlob(store.blobs, clock, submit_task.rules.max_blob_bytes),
         read_output=ReadOutput(store),
+        explain_task=explain_task,
+        watch_cluster=watch_cluster,
     )

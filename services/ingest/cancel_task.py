@@ -7,6 +7,7 @@ from services.ingest.get_task import unknown_task
 from services.ingest.task_status import STATES
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.messages import TaskCancelled
 from taskandgo.store.store import Store
 from taskandgo.words import TaskState
@@ -25,6 +26,7 @@ class CancelTask:
         record = await self.store.cancel_task(task_id, self.clock.now())
         if record is None:
             raise unknown_task(task_id)
+        crash_point(CrashPoint.TASK_CANCEL_RECORDED, task_id)
         cancelled = record.state is TaskState.CANCELLED
         if cancelled:
             message = TaskCancelled(task_id=task_id, last_attempt=record.last_attempt)

@@ -63,6 +63,7 @@ def api_routes(calls: Calls, metrics: IngestMetrics) -> list[Route]:
         route("/tasks/{task_id}", "GET", "GetTask", _by_id(calls.get_task)),
         route("/tasks/{task_id}/cancel", "POST", "CancelTask", _by_id(calls.cancel_task)),
         route("/tasks/{task_id}/chunks", "GET", "ListChunks", list_chunks),
+        route("/tasks/{task_id}/explain", "GET", "ExplainTask", _by_id(calls.explain_task)),
         route("/tasks/{task_id}/retry", "POST", "RetryTask", _by_id(calls.retry_task)),
     ]
 

@@ -9,6 +9,7 @@ from services.ingest.announce_task import Announcer
 from services.ingest.get_task import unknown_task
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.messages import TaskSubmitted
 from taskandgo.rpc.refusal import RefusalError
 from taskandgo.store.store import Store
@@ -30,6 +31,7 @@ class RetryTask:
         retried = await self.store.retry_task(task_id, self.clock.now())
         if retried is None:
             raise unknown_task(task_id)
+        crash_point(CrashPoint.TASK_RETRY_RECORDED, task_id)
         if retried.task is None:
             raise RefusalError(grpc.StatusCode.FAILED_PRECONDITION, _why_not(task_id, retried.state))
         self.announcer.announce(task_id, TaskSubmitted(task=retried.task), "task.submitted")

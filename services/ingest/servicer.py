@@ -75,6 +75,9 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
     async def RetryTask(self, request: api.RetryTaskRequest, context: Context) -> api.RetryTaskResponse:  # noqa: N802 - the API's name
         return await self._answer("RetryTask", self._calls.retry_task(request.task_id), context)
 
+    async def ExplainTask(self, request: api.ExplainTaskRequest, context: Context) -> api.ExplainTaskResponse:  # noqa: N802 - the API's name
+        return await self._answer("ExplainTask", self._calls.explain_task(request.task_id), context)
+
     async def StreamTasks(  # noqa: N802 - the API's name
         self, request_iterator: Requests, context: Context
     ) -> AsyncIterator[api.StreamTasksResponse]:
@@ -97,6 +100,14 @@ class SchedulerServicer(api_grpc.SchedulerServicer):
                     yield api.ReadOutputResponse(data=block)
         except (RefusalError, AwayError) as error:
             await _refuse(error, context)
+
+    async def WatchCluster(  # noqa: N802 - the API's name
+        self, request: api.WatchClusterRequest, context: Context
+    ) -> AsyncIterator[api.WatchClusterResponse]:
+        del request, context
+        with self._metrics.stream("WatchCluster"):
+            async for cluster in self._calls.watch_cluster():
+                yield api.WatchClusterResponse(cluster=cluster)
 
     async def _answer(self, name: str, call: Awaitable[Answer], context: Context) -> Answer:
         try:

@@ -15,6 +15,7 @@ from services.ingest.set_aside_input import large_input, one_block, set_aside
 from services.ingest.task_rules import TaskRules
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.errors import AwayError
 from taskandgo.messages import TaskSubmitted
 from taskandgo.rpc.refusal import RefusalError, away, invalid
@@ -79,6 +80,7 @@ class SubmitTask:
             acceptance = await self.store.accept_task(submission)
         finally:
             self.admission.settle(submission.task, accepted=acceptance is Acceptance.ACCEPTED)
+        crash_point(CrashPoint.TASK_ACCEPTED, submission.task.task_id)
         return acceptance
 
     def answer(self, task: TaskSpec, acceptance: Acceptance) -> api.SubmitTaskResponse:

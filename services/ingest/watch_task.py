@@ -13,11 +13,11 @@ import msgspec
 
 from services.ingest.get_task import unknown_task
 from services.ingest.task_status import output, task_status
-from services.ingest.watchers import Events, TaskEvent, Watchers
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.messages import ChunkOutput, ChunkStarted
 from taskandgo.store.records import TaskRecord
 from taskandgo.store.store import Store
+from taskandgo.watchers import Events, TaskEvent, Watchers
 from taskandgo.words import Strategy, Stream, TaskState
 
 #: How long a lost event can hide a change from a watcher.

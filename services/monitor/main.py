@@ -1,4 +1,4 @@
-"""Wires the monitor: settings, broker and store in; five consumers and the metrics page running."""
+"""Wires the monitor: settings, broker and store in; its consumers, the metrics page and the dashboard running."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount
 
+from services.monitor.dashboard.dashboard import dashboard
 from services.monitor.metrics import Metrics
 from services.monitor.on_chunk_finished import OnChunkFinished
 from services.monitor.on_chunk_started import OnChunkStarted
@@ -36,12 +35,6 @@ from taskandgo.telemetry.logs import configure_logs
 from taskandgo.telemetry.process_metrics import watching_process
 
 PREFETCH = 200
-CONTENTS = """TaskAndGo's monitor.
-
-/metrics  numbers for Prometheus
-/livez    whether this process is alive
-/readyz   whether it reaches the broker and the store
-"""
 
 log = structlog.get_logger()
 
@@ -71,8 +64,11 @@ async def serve(
             stack.push_async_callback(subscription.stop)
         stack.push_async_callback(backlog.close)
         ops = ops_routes("monitor", _readiness(broker, store), metrics.registry, before_metrics)
-        app = Starlette(routes=[Route("/", _contents), *ops])
-        yield MonitorService(await stack.enter_async_context(serve_http(app, settings.monitor_http_listen)))
+        pages = await stack.enter_async_context(dashboard(settings, broker, store, clock))
+        app = Starlette(routes=[*ops, Mount("/", pages.app)])
+        address = await stack.enter_async_context(serve_http(app, settings.monitor_http_listen))
+        stack.push_async_callback(pages.let_go)
+        yield MonitorService(address)
 
 
 def _consumers(metrics: Metrics, heartbeats: OnRunnerHeartbeat, clock: Clock) -> list[tuple[topology.Queue, Handler]]:
@@ -93,10 +89,6 @@ def _readiness(broker: Broker, store: Store) -> Callable[[], Awaitable[dict[str,
     return ready
 
 
-async def _contents(_request: Request) -> Response:
-    return PlainTextResponse(CONTENTS)
-
-
 async def _answers(store: Store) -> bool:
     try:
         await store.ping()
@@ -111,7 +103,7 @@ async def main() -> None:
     configure_logs(settings, "monitor")
     async with (
         watching_process("monitor"),
-        open_store(settings.store_url) as store,
+        open_store(settings.store_url, settings.store_timeout_seconds) as store,
         open_broker(settings) as broker,
         serve(settings, broker, store) as service,
     ):

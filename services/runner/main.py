@@ -17,6 +17,7 @@ from services.runner.metrics import RunnerMetrics
 from services.runner.on_chunk_cancelled import OnChunkCancelled
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.on_task_cancelled import OnTaskCancelled
+from services.runner.raise_deletion_cost import raising_deletion_cost
 from services.runner.running_chunks import RunningChunks
 from services.runner.sandbox.sandbox import Sandbox, SandboxPlan, open_sandbox
 from services.runner.send_heartbeats import SendHeartbeats
@@ -34,6 +35,9 @@ from taskandgo.settings import load
 from taskandgo.task import Limits
 from taskandgo.telemetry.logs import configure_logs
 from taskandgo.telemetry.process_metrics import watching_process
+
+#: How long killing what runs and telling the dispatcher may take.
+HAND_BACK_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -75,6 +79,7 @@ async def _serve_in(
         )
         for background in (heartbeats.for_ever(), _prepare(languages, heartbeats)):
             stack.push_async_callback(_stop, asyncio.get_running_loop().create_task(background))
+        await stack.enter_async_context(raising_deletion_cost(settings.runner_pod, running))
         address = await _serve_ops(stack, settings, broker, metrics)
         for kind, handler in (
             ("task", decoded(OnTaskCancelled(running), TaskCancelled)),
@@ -116,12 +121,18 @@ async def _prepare(languages: dict[str, Language], heartbeats: SendHeartbeats) -
 async def _drain(taking: Subscription, heartbeats: SendHeartbeats, seconds: float) -> None:
     heartbeats.draining = True
     await heartbeats.once()
-    try:
-        async with asyncio.timeout(seconds):
-            await taking.stop()
-    except TimeoutError:
+    draining = asyncio.get_running_loop().create_task(taking.stop())
+    if not await _ends(draining, seconds):
         log.warning("runner.handed_back", chunks=len(heartbeats.running))
-        await taking.abandon()
+        heartbeats.running.hand_back()
+        if not await _ends(draining, HAND_BACK_SECONDS):
+            # What could not be said to anyone the broker finds out by itself.
+            draining.cancel()
+            await taking.abandon()
+
+
+async def _ends(task: asyncio.Task[None], seconds: float) -> bool:
+    return bool((await asyncio.wait([task], timeout=seconds))[0])
 
 
 async def _stop(background: asyncio.Task[None]) -> None:

@@ -17,12 +17,14 @@ from services.runner.running_chunks import Key, RunningChunks
 from services.runner.stream_output import StreamOutput
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.clock import Clock
+from taskandgo.crash_points import CrashPoint, crash_point
 from taskandgo.errors import BrokerAwayError, UnroutableError
 from taskandgo.messages import ChunkFinished, ChunkReady, ChunkStarted
 from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome
 
 LONGEST_PAUSE_SECONDS = 5.0
+HANDED_BACK = AttemptResult(outcome=Outcome.LOST, reason="its runner was told to stop, and handed it back")
 
 log = structlog.get_logger()
 
@@ -42,6 +44,10 @@ class OnChunkReady:
     async def __call__(self, message: ChunkReady, delivery: Delivery) -> Disposition:
         """Run it, unless it is known to run, or to have died, already."""
         key = (message.task_id, message.chunk_index, message.attempt)
+        with self.running.taken(key):
+            return await self._handle(message, delivery, key)
+
+    async def _handle(self, message: ChunkReady, delivery: Delivery, key: Key) -> Disposition:
         if here := self.running.get(key):
             # Redelivered after a lost connection, while the run goes on: this delivery takes the old one's place.
             await here.ended.wait()
@@ -67,10 +73,16 @@ class OnChunkReady:
         running, streaming = self.running.begin(key), StreamOutput(self.broker, message)
         started_at = self.clock.now()
         try:
+            crash_point(CrashPoint.CHUNK_TAKEN, message.task_id)
             await self.broker.publish(self._started(message, started_at))
+            crash_point(CrashPoint.CHUNK_STARTED_PUBLISHED, message.task_id)
             result = await self.execute(message, running, streaming)
             await streaming.close()
+            crash_point(CrashPoint.CHUNK_EXECUTED, message.task_id)
+            if running.handed_back and result.outcome is Outcome.CANCELLED:
+                result = HANDED_BACK
             await self._finish(message, started_at, result)
+            crash_point(CrashPoint.CHUNK_FINISHED_PUBLISHED, message.task_id)
             running.published = True
         finally:
             self.running.end(key)
@@ -97,6 +109,7 @@ class OnChunkReady:
             finished_at=self.clock.now(),
             result=result,
             language=message.language,
+            alive=result is HANDED_BACK,
             watcher=message.watcher,
         )
         with self.metrics.unpublished.track_inprogress():

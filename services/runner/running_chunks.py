@@ -4,8 +4,9 @@ Promises: what was cancelled lately does not start here either, should it still 
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 Key = tuple[str, int, int]
 REMEMBERED = 10_000
@@ -16,6 +17,7 @@ class RunningChunk:
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.handed_back = False
         self.published = False
         self.ended = asyncio.Event()
         self._kill: Callable[[], None] | None = None
@@ -49,12 +51,38 @@ class RunningChunks:
 
     def __init__(self) -> None:
         self._running: dict[Key, RunningChunk] = {}
+        self._taken: Counter[Key] = Counter()
         self._cancelled_chunks = Lately()
         self._cancelled_tasks = Lately()
 
     def __len__(self) -> int:
         """How many slots are busy."""
         return len(self._running)
+
+    @contextmanager
+    def taken(self, key: Key) -> Iterator[None]:
+        """The attempt is here, running or waiting for a slot."""
+        self._taken[key] += 1
+        try:
+            yield
+        finally:
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
+
+    def held(self) -> list[Key]:
+        """Every attempt that is here."""
+        return list(self._taken)
+
+    def hand_back(self) -> None:
+        """Kill everything, so that others can run it."""
+        for chunk in self._running.values():
+            chunk.handed_back = True
+            chunk.cancel()
+
+    def keys(self) -> frozenset[Key]:
+        """The attempts under way."""
+        return frozenset(self._running)
 
     def get(self, key: Key) -> RunningChunk | None:
         """The attempt, if it is under way here."""

@@ -1,7 +1,7 @@
 """Runs on a timer: tells everyone that this runner is alive, what it can do and how busy it is."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.runner.running_chunks import RunningChunks
 from services.runner.sandbox.sandbox import Sandbox
@@ -22,12 +22,19 @@ class SendHeartbeats:
     sandbox: Sandbox
     clock: Clock
     draining: bool = False
+    hurried: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def for_ever(self) -> None:
-        """One now, and one each interval."""
+        """One now, one each interval, and one as soon as the broker is back, which may think that this runner died."""
+        self.broker.on_return(self.hurried.set)
         while True:
             await self.once()
-            await asyncio.sleep(self.settings.runner_heartbeat_seconds)
+            self.hurried.clear()
+            try:
+                async with asyncio.timeout(self.settings.runner_heartbeat_seconds):
+                    await self.hurried.wait()
+            except TimeoutError:
+                pass
 
     async def once(self) -> None:
         """Publish one."""
@@ -42,5 +49,7 @@ class SendHeartbeats:
                 metering=self.sandbox.metering,
                 sent_at=self.clock.now(),
                 draining=self.draining,
+                running=self.running.held(),
+                interval_seconds=self.settings.runner_heartbeat_seconds,
             )
         )

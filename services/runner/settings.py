@@ -86,7 +86,12 @@ class RunnerSettings(LimitSettings, BrokerSettings, LogSettings):
         60.0, ge=0, le=3600, description="how long to try again for large input and output while ingest is away"
     )
     runner_drain_seconds: float = Field(30.0, ge=0, description="how long running chunks may finish after SIGTERM")
-    runner_heartbeat_seconds: float = Field(5.0, gt=0, le=300, description="time between two heartbeats")
+    runner_pod: str = Field(
+        "",
+        pattern=r"^[a-z0-9.-]{0,253}$",
+        description="pod of this runner, to be scaled down last while it works long; empty: Kubernetes is not told",
+    )
+    runner_heartbeat_seconds: float = Field(2.0, gt=0, le=300, description="time between two heartbeats")
     runner_isolation: Literal["strict", "restricted"] = Field(
         "strict",
         description="how code is confined: strict, or restricted where a container may not make namespaces",

@@ -156,6 +156,142 @@ OUTCOME_SANDBOX_ERROR: Outcome.ValueType  # 10
 """The sandbox could not be set up; the code never ran."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
+class _ReasonCode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReasonCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonCode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REASON_CODE_UNSPECIFIED: _ReasonCode.ValueType  # 0
+    """Never sent."""
+    REASON_CODE_ADMISSION: _ReasonCode.ValueType  # 1
+    """Waits: too many tasks are queued, so that it is not accepted yet; StreamTasks holds it back."""
+    REASON_CODE_BROKER_AWAY: _ReasonCode.ValueType  # 2
+    """Waits: the broker cannot be reached."""
+    REASON_CODE_DISPATCH: _ReasonCode.ValueType  # 3
+    """Waits: no dispatcher has taken it up yet."""
+    REASON_CODE_NOT_BEFORE: _ReasonCode.ValueType  # 4
+    """Waits: its `not_before` has not come."""
+    REASON_CODE_NO_RUNNERS: _ReasonCode.ValueType  # 5
+    """Waits: no runner of its pool is alive."""
+    REASON_CODE_RUNNERS_DRAINING: _ReasonCode.ValueType  # 6
+    """Waits: every runner of its pool is stopping."""
+    REASON_CODE_PRIORITY: _ReasonCode.ValueType  # 7
+    """Waits: more urgent tasks are ahead of it."""
+    REASON_CODE_EARLIER: _ReasonCode.ValueType  # 8
+    """Waits: tasks of its priority that were accepted earlier are ahead of it."""
+    REASON_CODE_SLOTS_BUSY: _ReasonCode.ValueType  # 9
+    """Waits: every slot of its pool is busy."""
+    REASON_CODE_STARTING: _ReasonCode.ValueType  # 10
+    """Waits: a slot is free, and its turn comes now."""
+    REASON_CODE_RETRY_BACKOFF: _ReasonCode.ValueType  # 11
+    """Waits: for the instant of its next attempt."""
+    REASON_CODE_SPLIT_WINDOW: _ReasonCode.ValueType  # 12
+    """Waits: some of its chunks are not in the queue, since others of it are there or run."""
+    REASON_CODE_DEADLINE: _ReasonCode.ValueType  # 13
+    """For information: it expires if it does not start in time."""
+    REASON_CODE_RUNNING: _ReasonCode.ValueType  # 14
+    """Runs: where, and since when."""
+    REASON_CODE_RUNNER_SILENT: _ReasonCode.ValueType  # 15
+    """Runs, as far as is known: its runner's heartbeat is overdue."""
+    REASON_CODE_SUCCEEDED: _ReasonCode.ValueType  # 16
+    """Ended: it did what was asked."""
+    REASON_CODE_EXIT_CODE: _ReasonCode.ValueType  # 17
+    """Ended: its code exited with another code than 0."""
+    REASON_CODE_COMPILE_FAILED: _ReasonCode.ValueType  # 18
+    """Ended: the compiler refused its code."""
+    REASON_CODE_TIMED_OUT: _ReasonCode.ValueType  # 19
+    """Ended: it ran, or computed, longer than its limit."""
+    REASON_CODE_OUT_OF_MEMORY: _ReasonCode.ValueType  # 20
+    """Ended: it used more memory than its limit."""
+    REASON_CODE_OUTPUT_LIMIT: _ReasonCode.ValueType  # 21
+    """Ended: it wrote more than its limit."""
+    REASON_CODE_KILLED: _ReasonCode.ValueType  # 22
+    """Ended: a signal ended it."""
+    REASON_CODE_SANDBOX_ERROR: _ReasonCode.ValueType  # 23
+    """Ended: the sandbox could not be set up; the code never ran."""
+    REASON_CODE_RUNNERS_LOST: _ReasonCode.ValueType  # 24
+    """Ended: too many runners died while they ran it."""
+    REASON_CODE_CHUNKS_MISSING: _ReasonCode.ValueType  # 25
+    """Ended: too few of its chunks succeeded."""
+    REASON_CODE_REDUCE_FAILED: _ReasonCode.ValueType  # 26
+    """Ended: its chunks succeeded, but its reduce did not."""
+    REASON_CODE_CANCELLED: _ReasonCode.ValueType  # 27
+    """Ended: CancelTask ended it."""
+    REASON_CODE_EXPIRED: _ReasonCode.ValueType  # 28
+    """Ended: it had not started by its deadline."""
+    REASON_CODE_LOST_BEFORE: _ReasonCode.ValueType  # 29
+    """For information: attempts before died with their runners."""
+    REASON_CODE_FAILED_BEFORE: _ReasonCode.ValueType  # 30
+    """For information: attempts before ended badly."""
+
+class ReasonCode(_ReasonCode, metaclass=_ReasonCodeEnumTypeWrapper):
+    """Why a task is where it is, in one word."""
+
+REASON_CODE_UNSPECIFIED: ReasonCode.ValueType  # 0
+"""Never sent."""
+REASON_CODE_ADMISSION: ReasonCode.ValueType  # 1
+"""Waits: too many tasks are queued, so that it is not accepted yet; StreamTasks holds it back."""
+REASON_CODE_BROKER_AWAY: ReasonCode.ValueType  # 2
+"""Waits: the broker cannot be reached."""
+REASON_CODE_DISPATCH: ReasonCode.ValueType  # 3
+"""Waits: no dispatcher has taken it up yet."""
+REASON_CODE_NOT_BEFORE: ReasonCode.ValueType  # 4
+"""Waits: its `not_before` has not come."""
+REASON_CODE_NO_RUNNERS: ReasonCode.ValueType  # 5
+"""Waits: no runner of its pool is alive."""
+REASON_CODE_RUNNERS_DRAINING: ReasonCode.ValueType  # 6
+"""Waits: every runner of its pool is stopping."""
+REASON_CODE_PRIORITY: ReasonCode.ValueType  # 7
+"""Waits: more urgent tasks are ahead of it."""
+REASON_CODE_EARLIER: ReasonCode.ValueType  # 8
+"""Waits: tasks of its priority that were accepted earlier are ahead of it."""
+REASON_CODE_SLOTS_BUSY: ReasonCode.ValueType  # 9
+"""Waits: every slot of its pool is busy."""
+REASON_CODE_STARTING: ReasonCode.ValueType  # 10
+"""Waits: a slot is free, and its turn comes now."""
+REASON_CODE_RETRY_BACKOFF: ReasonCode.ValueType  # 11
+"""Waits: for the instant of its next attempt."""
+REASON_CODE_SPLIT_WINDOW: ReasonCode.ValueType  # 12
+"""Waits: some of its chunks are not in the queue, since others of it are there or run."""
+REASON_CODE_DEADLINE: ReasonCode.ValueType  # 13
+"""For information: it expires if it does not start in time."""
+REASON_CODE_RUNNING: ReasonCode.ValueType  # 14
+"""Runs: where, and since when."""
+REASON_CODE_RUNNER_SILENT: ReasonCode.ValueType  # 15
+"""Runs, as far as is known: its runner's heartbeat is overdue."""
+REASON_CODE_SUCCEEDED: ReasonCode.ValueType  # 16
+"""Ended: it did what was asked."""
+REASON_CODE_EXIT_CODE: ReasonCode.ValueType  # 17
+"""Ended: its code exited with another code than 0."""
+REASON_CODE_COMPILE_FAILED: ReasonCode.ValueType  # 18
+"""Ended: the compiler refused its code."""
+REASON_CODE_TIMED_OUT: ReasonCode.ValueType  # 19
+"""Ended: it ran, or computed, longer than its limit."""
+REASON_CODE_OUT_OF_MEMORY: ReasonCode.ValueType  # 20
+"""Ended: it used more memory than its limit."""
+REASON_CODE_OUTPUT_LIMIT: ReasonCode.ValueType  # 21
+"""Ended: it wrote more than its limit."""
+REASON_CODE_KILLED: ReasonCode.ValueType  # 22
+"""Ended: a signal ended it."""
+REASON_CODE_SANDBOX_ERROR: ReasonCode.ValueType  # 23
+"""Ended: the sandbox could not be set up; the code never ran."""
+REASON_CODE_RUNNERS_LOST: ReasonCode.ValueType  # 24
+"""Ended: too many runners died while they ran it."""
+REASON_CODE_CHUNKS_MISSING: ReasonCode.ValueType  # 25
+"""Ended: too few of its chunks succeeded."""
+REASON_CODE_REDUCE_FAILED: ReasonCode.ValueType  # 26
+"""Ended: its chunks succeeded, but its reduce did not."""
+REASON_CODE_CANCELLED: ReasonCode.ValueType  # 27
+"""Ended: CancelTask ended it."""
+REASON_CODE_EXPIRED: ReasonCode.ValueType  # 28
+"""Ended: it had not started by its deadline."""
+REASON_CODE_LOST_BEFORE: ReasonCode.ValueType  # 29
+"""For information: attempts before died with their runners."""
+REASON_CODE_FAILED_BEFORE: ReasonCode.ValueType  # 30
+"""For information: attempts before ended badly."""
+Global___ReasonCode: _TypeAlias = ReasonCode  # noqa: Y015
+
 @_typing.final
 class Task(_message.Message):
     """What a client asks to have run."""
@@ -1644,3 +1780,382 @@ class ReadOutputResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadOutputResponse: _TypeAlias = ReadOutputResponse  # noqa: Y015
+
+@_typing.final
+class ExplainTaskRequest(_message.Message):
+    """Asks why a task is where it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task's id."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskRequest: _TypeAlias = ExplainTaskRequest  # noqa: Y015
+
+@_typing.final
+class ExplainTaskResponse(_message.Message):
+    """Says why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanation(self) -> Global___Explanation:
+        """The answer."""
+
+    def __init__(
+        self,
+        *,
+        explanation: Global___Explanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTaskResponse: _TypeAlias = ExplainTaskResponse  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Why a task is where it is: one plain answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    HEADLINE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    TODO_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    POSITION_IS_LEAST_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """The task's id."""
+    state: Global___TaskState.ValueType
+    """Where it is; unspecified when it is not accepted yet."""
+    headline: _builtins.str
+    """The answer in a sentence: the first reason, which matters most."""
+    position: _builtins.int
+    """The place of its next chunk in the queue of its pool, from 1; 0 when it has none there. Counted by priority and
+    by when tasks were accepted; attempts that are repeated come after.
+    """
+    position_is_least: _builtins.bool
+    """True when it is at least that far back: counting stops after 10,000 tasks of each priority."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
+        """Every reason, the one that matters most first; at least one."""
+
+    @_builtins.property
+    def todo(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What a person may do about it, the most helpful first."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        state: Global___TaskState.ValueType = ...,
+        headline: _builtins.str = ...,
+        reasons: _abc.Iterable[Global___Reason] | None = ...,
+        todo: _abc.Iterable[_builtins.str] | None = ...,
+        position: _builtins.int = ...,
+        position_is_least: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headline", b"headline", "position", b"position", "position_is_least", b"position_is_least", "reasons", b"reasons", "state", b"state", "task_id", b"task_id", "todo", b"todo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Reason(_message.Message):
+    """One reason."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    TODO_FIELD_NUMBER: _builtins.int
+    code: Global___ReasonCode.ValueType
+    """For programs; a code never changes its meaning, and new ones may come."""
+    text: _builtins.str
+    """For people."""
+    todo: _builtins.str
+    """What a person may do about it; empty: nothing has to be done."""
+    def __init__(
+        self,
+        *,
+        code: Global___ReasonCode.ValueType = ...,
+        text: _builtins.str = ...,
+        todo: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "text", b"text", "todo", b"todo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
+@_typing.final
+class WatchClusterRequest(_message.Message):
+    """Asks to watch everything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClusterRequest: _TypeAlias = WatchClusterRequest  # noqa: Y015
+
+@_typing.final
+class WatchClusterResponse(_message.Message):
+    """How everything is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cluster(self) -> Global___Cluster:
+        """All of it."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Global___Cluster | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClusterResponse: _TypeAlias = WatchClusterResponse  # noqa: Y015
+
+@_typing.final
+class Cluster(_message.Message):
+    """Everything at a glance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    BROKER_CONNECTED_FIELD_NUMBER: _builtins.int
+    STORE_ANSWERS_FIELD_NUMBER: _builtins.int
+    READ_AT_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    RUNNERS_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """The version of the server."""
+    broker_connected: _builtins.bool
+    """Whether the server reaches the broker."""
+    store_answers: _builtins.bool
+    """Whether the server reaches the store; while it does not, `levels`, `running` and `newest` are as they were."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When this was put together."""
+
+    @_builtins.property
+    def read_at(self) -> _timestamp_pb2.Timestamp:
+        """When `levels`, `running` and `newest` were read; a second ago, or some when a great many tasks are open. Absent
+        until they have been.
+        """
+
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Level]:
+        """One for each priority, the most urgent first."""
+
+    @_builtins.property
+    def runners(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunnerStatus]:
+        """Every runner that was heard within ten minutes, by pool and name."""
+
+    @_builtins.property
+    def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskStatus]:
+        """Tasks that run, those first that were accepted first, at most 200; `levels` say how many there are."""
+
+    @_builtins.property
+    def newest(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskStatus]:
+        """The newest tasks, at most 100."""
+
+    @_builtins.property
+    def rates(self) -> Global___Rates:
+        """How much went on in the seconds before."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.str = ...,
+        broker_connected: _builtins.bool = ...,
+        store_answers: _builtins.bool = ...,
+        read_at: _timestamp_pb2.Timestamp | None = ...,
+        levels: _abc.Iterable[Global___Level] | None = ...,
+        runners: _abc.Iterable[Global___RunnerStatus] | None = ...,
+        running: _abc.Iterable[Global___TaskStatus] | None = ...,
+        newest: _abc.Iterable[Global___TaskStatus] | None = ...,
+        rates: Global___Rates | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "rates", b"rates", "read_at", b"read_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "broker_connected", b"broker_connected", "levels", b"levels", "newest", b"newest", "rates", b"rates", "read_at", b"read_at", "runners", b"runners", "running", b"running", "store_answers", b"store_answers", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cluster: _TypeAlias = Cluster  # noqa: Y015
+
+@_typing.final
+class Level(_message.Message):
+    """What is open of one priority."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    OLDEST_QUEUED_AT_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    CHUNKS_READY_FIELD_NUMBER: _builtins.int
+    CHUNKS_RUNNING_FIELD_NUMBER: _builtins.int
+    priority: _builtins.str
+    """low, normal, high or critical."""
+    queued: _builtins.int
+    """Tasks that are queued, those included that are to start later."""
+    running: _builtins.int
+    """Tasks that run."""
+    chunks_ready: _builtins.int
+    """Chunks in the queue of their pool."""
+    chunks_running: _builtins.int
+    """Chunks that run."""
+    @_builtins.property
+    def oldest_queued_at(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of those was accepted; absent when there is none."""
+
+    def __init__(
+        self,
+        *,
+        priority: _builtins.str = ...,
+        queued: _builtins.int = ...,
+        oldest_queued_at: _timestamp_pb2.Timestamp | None = ...,
+        running: _builtins.int = ...,
+        chunks_ready: _builtins.int = ...,
+        chunks_running: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_queued_at", b"oldest_queued_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunks_ready", b"chunks_ready", "chunks_running", b"chunks_running", "oldest_queued_at", b"oldest_queued_at", "priority", b"priority", "queued", b"queued", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Level: _TypeAlias = Level  # noqa: Y015
+
+@_typing.final
+class RunnerStatus(_message.Message):
+    """A runner as it was when it was last heard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNNER_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    HEARD_AT_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
+    runner: _builtins.str
+    """Its name."""
+    pool: _builtins.str
+    """The pool it takes from."""
+    slots: _builtins.int
+    """How many chunks it can run at a time."""
+    busy: _builtins.int
+    """How many it runs."""
+    isolation: _builtins.str
+    """How it confines code, strict or restricted."""
+    draining: _builtins.bool
+    """True when it is stopping and takes nothing new."""
+    silent: _builtins.bool
+    """True when its heartbeat is overdue: it is dead, cut off or very slow."""
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The languages it speaks."""
+
+    @_builtins.property
+    def heard_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last heard."""
+
+    def __init__(
+        self,
+        *,
+        runner: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        slots: _builtins.int = ...,
+        busy: _builtins.int = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        isolation: _builtins.str = ...,
+        draining: _builtins.bool = ...,
+        heard_at: _timestamp_pb2.Timestamp | None = ...,
+        silent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "draining", b"draining", "heard_at", b"heard_at", "isolation", b"isolation", "languages", b"languages", "pool", b"pool", "runner", b"runner", "silent", b"silent", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunnerStatus: _TypeAlias = RunnerStatus  # noqa: Y015
+
+@_typing.final
+class Rates(_message.Message):
+    """How much happened a second, on average over the time since the message before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.float
+    """Tasks accepted."""
+    started: _builtins.float
+    """Attempts started."""
+    succeeded: _builtins.float
+    """Tasks that succeeded."""
+    failed: _builtins.float
+    """Tasks that ended otherwise."""
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.float = ...,
+        started: _builtins.float = ...,
+        succeeded: _builtins.float = ...,
+        failed: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "failed", b"failed", "started", b"started", "succeeded", b"succeeded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rates: _TypeAlias = Rates  # noqa: Y015

@@ -95,6 +95,16 @@ class SchedulerStub:
                 request_serializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputRequest.SerializeToString,
                 response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputResponse.FromString,
                 _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/scheduler.Scheduler/ExplainTask',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
+        self.WatchCluster = channel.unary_stream(
+                '/scheduler.Scheduler/WatchCluster',
+                request_serializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterRequest.SerializeToString,
+                response_deserializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServicer:
@@ -203,6 +213,23 @@ class SchedulerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+        code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCluster(self, request, context):
+        """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+        and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+        nobody does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -265,6 +292,16 @@ def add_SchedulerServicer_to_server(servicer, server):
                     servicer.ReadOutput,
                     request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputRequest.FromString,
                     response_serializer=taskandgo_dot_api_dot_scheduler__pb2.ReadOutputResponse.SerializeToString,
+            ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskResponse.SerializeToString,
+            ),
+            'WatchCluster': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCluster,
+                    request_deserializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterRequest.FromString,
+                    response_serializer=taskandgo_dot_api_dot_scheduler__pb2.WatchClusterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -592,6 +629,60 @@ class Scheduler:
             '/scheduler.Scheduler/ReadOutput',
             taskandgo_dot_api_dot_scheduler__pb2.ReadOutputRequest.SerializeToString,
             taskandgo_dot_api_dot_scheduler__pb2.ReadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scheduler.Scheduler/ExplainTask',
+            taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.ExplainTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/scheduler.Scheduler/WatchCluster',
+            taskandgo_dot_api_dot_scheduler__pb2.WatchClusterRequest.SerializeToString,
+            taskandgo_dot_api_dot_scheduler__pb2.WatchClusterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,15 @@ class SchedulerStub:
     """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
     that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
     """
+    ExplainTask: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainTaskRequest, _scheduler_pb2.ExplainTaskResponse]
+    """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+    code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+    """
+    WatchCluster: _grpc.UnaryStreamMultiCallable[_scheduler_pb2.WatchClusterRequest, _scheduler_pb2.WatchClusterResponse]
+    """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+    and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+    nobody does.
+    """
 
 @_typing.type_check_only
 class SchedulerAsyncStub(SchedulerStub):
@@ -148,6 +157,15 @@ class SchedulerAsyncStub(SchedulerStub):
     ReadOutput: _aio.UnaryStreamMultiCallable[_scheduler_pb2.ReadOutputRequest, _scheduler_pb2.ReadOutputResponse]  # type: ignore[assignment]
     """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
     that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
+    """
+    ExplainTask: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainTaskRequest, _scheduler_pb2.ExplainTaskResponse]  # type: ignore[assignment]
+    """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+    code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+    """
+    WatchCluster: _aio.UnaryStreamMultiCallable[_scheduler_pb2.WatchClusterRequest, _scheduler_pb2.WatchClusterResponse]  # type: ignore[assignment]
+    """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+    and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+    nobody does.
     """
 
 class SchedulerServicer(metaclass=_abc_1.ABCMeta):
@@ -275,6 +293,27 @@ class SchedulerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.ReadOutputResponse], _abc.AsyncIterator[_scheduler_pb2.ReadOutputResponse]]:
         """Streams everything that is kept of what a finished task wrote, however large: its reduce's output, or
         that of its chunks in their order. Over HTTP: GET /tasks/{task_id}/stdout and /stderr.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainTask(
+        self,
+        request: _scheduler_pb2.ExplainTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ExplainTaskResponse, _abc.Awaitable[_scheduler_pb2.ExplainTaskResponse]]:
+        """Says in plain words why a task waits, where it runs or how it ended, and what to do about it, each reason with a
+        code for programs. Over HTTP: GET /tasks/{task_id}/explain. NOT_FOUND if unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchCluster(
+        self,
+        request: _scheduler_pb2.WatchClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_scheduler_pb2.WatchClusterResponse], _abc.AsyncIterator[_scheduler_pb2.WatchClusterResponse]]:
+        """Streams what goes on in all: what waits and runs by priority, the runners, the tasks that run and the newest ones,
+        and rates; at once, and then each second. It is put together once for all who watch, and costs nothing while
+        nobody does.
         """
 
 def add_SchedulerServicer_to_server(servicer: SchedulerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

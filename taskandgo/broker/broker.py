@@ -81,6 +81,10 @@ class Broker(Protocol):
         """Whether publishing would go out now."""
         ...
 
+    def on_return(self, call: Callable[[], None]) -> None:
+        """Call this each time that the connection was lost and is back, with everything that was on it."""
+        ...
+
     @property
     def blocked(self) -> bool:
         """Whether the broker is connected, but takes no messages for now."""

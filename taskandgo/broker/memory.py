@@ -5,7 +5,7 @@ waits here ends with the process, which is why `durable` is False.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -49,6 +49,9 @@ class MemoryBroker:
     def connected(self) -> bool:
         """A process can always reach itself."""
         return True
+
+    def on_return(self, call: Callable[[], None]) -> None:
+        """Never: what is in this process is never lost to it."""
 
     @property
     def blocked(self) -> bool:

@@ -37,8 +37,8 @@ RABBITMQ, MEMORY = "rabbitmq", "memory"
 PROCESSED = (DISPATCHER_TASK_SUBMITTED, DISPATCHER_CHUNK_FINISHED, DISPATCHER_TASK_CANCELLED, MONITOR_TASK_FINISHED)
 PROCESSED_NAMES = frozenset(queue.name for queue in PROCESSED)
 CHUNK_READY = runner_chunk_ready("").name
-#: Beginnings of the keys that end with a task's id.
-OF_A_TASK = tuple(route.key.removesuffix("{task_id}") for route in ROUTES.values() if route.key.endswith("{task_id}"))
+#: The keys that have a task's id in them, by what is before their first field.
+OF_A_TASK = {route.key.partition("{")[0]: route.key for route in ROUTES.values() if "{task_id}" in route.key}
 
 
 class MessageSpans:
@@ -52,7 +52,16 @@ class MessageSpans:
 
     def publishing(self, message: Message, key: str) -> AbstractContextManager[Carrier]:
         """Around the publishing of a kept message under its routing key; gives the headers that it goes out with."""
-        return self._publishing(message, key) if recorder() else NO_HEADERS
+        found = recorder()
+        if found is None:
+            return NO_HEADERS
+        parent, links = _place(found, message)
+        # Most are not, under load, and shall cost as little as they can.
+        return (
+            self._publishing(message, key, parent, links)
+            if found.records(parent)
+            else nullcontext(found.carrier(parent))
+        )
 
     def processing(self, queue: str, delivery: Delivery) -> AbstractContextManager[None]:
         """Around the handling of a delivery."""
@@ -60,18 +69,20 @@ class MessageSpans:
         if found is None:
             return NOTHING
         trace = found.context_of(delivery.headers)
-        if queue not in PROCESSED_NAMES and not queue.startswith(CHUNK_READY):
+        moves_on = queue in PROCESSED_NAMES or queue.startswith(CHUNK_READY)
+        if not moves_on or not found.records(trace):
             return found.within(trace)
         attributes = self._attributes("process", "process", delivery.routing_key, f":{queue}")
         return found.span(f"process {_template(delivery.routing_key)}:{queue}", "consumer", attributes, trace)
 
     @contextmanager
-    def _publishing(self, message: Message, key: str) -> Iterator[Carrier]:
+    def _publishing(
+        self, message: Message, key: str, parent: "Context | None", links: "list[Link]"
+    ) -> Iterator[Carrier]:
         found = recorder()
         assert found is not None
         if isinstance(message, ChunkFinished) and message.result.outcome is not Outcome.SUCCEEDED:
             found.fail(f"{message.result.outcome}: {message.result.reason}")
-        parent, links = _place(found, message)
         attributes = self._attributes("publish", "send", key, "") | _about(message)
         with found.span(f"publish {_template(key)}", "producer", attributes, parent, links):
             yield found.carrier()
@@ -92,11 +103,12 @@ class MessageSpans:
 
 def note(message: Message) -> None:
     """What is handled from now on is this message: its task is in every line that is logged, and in the span."""
-    about = _about(message)
-    if TASK_ID in about:
-        bind_contextvars(task_id=about[TASK_ID])
-        if found := recorder():
-            found.note(about)
+    task_id = message.task.task_id if isinstance(message, TaskSubmitted) else getattr(message, "task_id", "")
+    if not task_id:
+        return
+    bind_contextvars(task_id=task_id)
+    if (found := recorder()) and found.records(None):
+        found.note(_about(message))
 
 
 def _place(found: "Recorder", message: Message) -> "tuple[Context | None, list[Link]]":
@@ -119,7 +131,7 @@ def carried(headers: Mapping[str, object]) -> dict[str, str]:
 
 def _template(key: str) -> str:
     """Where it goes, without what is different for every task."""
-    return f"{EXCHANGE}:" + next((f"{known}{{task_id}}" for known in OF_A_TASK if key.startswith(known)), key)
+    return f"{EXCHANGE}:" + next((whole for known, whole in OF_A_TASK.items() if key.startswith(known)), key)
 
 
 def _about(message: Message) -> dict[str, str | int]:

@@ -4,27 +4,24 @@ Promises: those of broker.py; publishing and consuming have connections of their
 of memory or disk stops reading from publishers; both come back by themselves with everything on them.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aio_pika import connect, connect_robust
+from aio_pika import connect
 from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 
 from taskandgo.broker.broker import Handler, Subscription
 from taskandgo.broker.message_spans import RABBITMQ, MessageSpans
+from taskandgo.broker.rabbitmq_connection import open_connection
 from taskandgo.broker.rabbitmq_consumer import RabbitmqSubscription
-from taskandgo.broker.rabbitmq_errors import CONNECTION_FAILURES, away_when_failing
+from taskandgo.broker.rabbitmq_errors import away_when_failing
 from taskandgo.broker.rabbitmq_publisher import Publisher
 from taskandgo.broker.rabbitmq_queues import Declarer, declare_on, queue_type, server_version
 from taskandgo.broker.topology import ROUTES, SHARED_QUEUES, Queue, priority_of, routing_key
 from taskandgo.messages import Message, encode
 from taskandgo.settings import BrokerSettings
-
-RECONNECT_SECONDS = 1
-LONGEST_PAUSE_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -32,9 +29,9 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def open_rabbitmq(settings: BrokerSettings) -> AsyncIterator["RabbitmqBroker"]:
     """A broker with the shared queues declared; tries until RabbitMQ can be reached."""
-    publishing = await _connect(settings)
+    publishing = await open_connection(settings)
     try:
-        consuming = await _connect(settings)
+        consuming = await open_connection(settings)
         try:
             broker = RabbitmqBroker(publishing, consuming, settings)
             await broker.open()
@@ -55,22 +52,6 @@ async def rabbitmq_version(settings: BrokerSettings) -> str:
         return server_version(connection)
 
 
-async def _connect(settings: BrokerSettings) -> AbstractRobustConnection:
-    pause = 0.5
-    while True:
-        try:
-            return await connect_robust(
-                settings.broker_url,
-                timeout=settings.broker_publish_timeout_seconds,
-                heartbeat=int(settings.broker_heartbeat_seconds),
-                reconnect_interval=RECONNECT_SECONDS,
-            )
-        except CONNECTION_FAILURES as error:
-            log.warning("broker.away", error=repr(error), retry_in_seconds=pause)
-        await asyncio.sleep(pause)
-        pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-
-
 class RabbitmqBroker:
     """A publishing and a consuming connection."""
 
@@ -80,7 +61,10 @@ class RabbitmqBroker:
         consuming: AbstractRobustConnection,
         settings: BrokerSettings,
     ) -> None:
-        self._consuming = consuming
+        self._publishing, self._consuming = publishing, consuming
+        self._on_return: list[Callable[[], None]] = []
+        for connection in (publishing, consuming):
+            connection.reconnect_callbacks.add(self._returned)
         self._timeout_seconds = settings.broker_publish_timeout_seconds
         self._durable_type = queue_type(settings.broker_queue_type, server_version(consuming))
         self._publisher = Publisher(publishing, self._timeout_seconds)
@@ -111,6 +95,10 @@ class RabbitmqBroker:
     def connected(self) -> bool:
         """Whether publishing would go out now."""
         return self._publisher.connected
+
+    def on_return(self, call: Callable[[], None]) -> None:
+        """Call this each time that a connection was lost and both are there again."""
+        self._on_return.append(call)
 
     @property
     def blocked(self) -> bool:
@@ -145,6 +133,12 @@ class RabbitmqBroker:
         """How many messages wait in the queue."""
         async with away_when_failing(self._timeout_seconds):
             return await self._declarer.depth(queue)
+
+    def _returned(self, *_: object) -> None:
+        if self._publishing.connected.is_set() and self._consuming.connected.is_set():
+            log.info("broker.returned")
+            for call in self._on_return:
+                call()
 
     async def _channel(self) -> AbstractRobustChannel:
         channel: Any = await self._consuming.channel(publisher_confirms=False)

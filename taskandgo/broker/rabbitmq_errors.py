@@ -7,12 +7,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aio_pika.exceptions import AMQPError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from taskandgo.errors import BrokerAwayError
 
-#: The client answers a call on a closed connection with a RuntimeError.
-CONNECTION_FAILURES = (AMQPError, OSError, RuntimeError, TimeoutError)
+#: The client answers a call on a closed connection with a RuntimeError, and a peer that hangs up while it is greeted
+#: with a StopAsyncIteration.
+CONNECTION_FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 
 @asynccontextmanager

@@ -106,11 +106,17 @@ class Publisher:
         )
         published = time.monotonic()
         async with away_when_failing(self._timeout_seconds):
+            await self._unblocked()
             try:
                 await exchange.publish(message, key, mandatory=True)
             except PublishError as error:
                 raise UnroutableError(f"no queue takes {key}") from error
         PROCESS.publish_confirm_seconds.observe(time.monotonic() - published)
+
+    async def _unblocked(self) -> None:
+        """Return once the broker takes messages: what it does not read now would go out later beside its repetition."""
+        if transport := self._connection.transport:
+            await transport.ready()
 
     async def _unconfirmed(self, body: bytes, key: str, priority: Priority) -> None:
         message = Message(body, delivery_mode=DeliveryMode.NOT_PERSISTENT, priority=priority)

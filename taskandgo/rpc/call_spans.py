@@ -47,8 +47,7 @@ def http_call(call: str, method: str, route: str, headers: Headers) -> AbstractC
 def _serving(call: str, name: str, attributes: dict[str, str], headers: Headers) -> Iterator[None]:
     found = recorder()
     assert found is not None
-    parent = found.context_of(dict(headers() or ()))
-    span = found.begin_call(name, parent, attributes, of_many=call in OF_MANY)
+    span = found.begin_call(name, dict(headers() or ()), attributes, of_many=call in OF_MANY)
     try:
         yield
     except (RefusalError, AwayError) as error:

@@ -17,6 +17,8 @@ OPTIONS = [
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Whoever waits for a server that is away shall see it soon after it is back.
+    ("grpc.max_reconnect_backoff_ms", 2_000),
     # A person's server is near; going through a proxy named in the environment would only break it.
     ("grpc.enable_http_proxy", 0),
 ]

@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from taskandgo.errors import AwayError, BlobGoneError, TooLargeError
 from taskandgo.store import blobs
+from taskandgo.store.blob_records import BlobRecord, BlobTotal, LineEnds, Piece, Written
 from taskandgo.store.blobs import PIECE_BYTES
 from taskandgo.store.database import Database
-from taskandgo.store.records import BlobRecord, BlobTotal, LineEnds, Piece, Written
 
 #: How many pieces are committed together.
 PIECES_AT_ONCE = 4

@@ -13,8 +13,8 @@ from sqlalchemy import bindparam, delete, exists, func, insert, literal, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.errors import BlobGoneError
+from taskandgo.store.blob_records import BlobRecord, BlobTotal, LineEnds, Piece, Written
 from taskandgo.store.database import insert_new
-from taskandgo.store.records import BlobRecord, BlobTotal, LineEnds, Piece, Written
 from taskandgo.store.tables import blob, blob_piece, blob_use, task
 
 #: Each piece of a blob but the last has this size, so that an offset tells the piece.

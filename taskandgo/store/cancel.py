@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.store.database import insert_new
@@ -22,7 +22,8 @@ Ending = tuple[str, datetime]
 
 END_TASK = (
     update(task)
-    .where(task.c.task_id == bindparam("of_task"), task.c.state.in_(OPEN))
+    # Spelt out, since IN cannot be part of a statement over many rows.
+    .where(task.c.task_id == bindparam("of_task"), or_(*(task.c.state == state for state in OPEN)))
     .values(
         state=bindparam("to_state"),
         outcome=Outcome.CANCELLED.value,

@@ -5,6 +5,7 @@ Promises: each step may be repeated; the attempt number fences off whoever comes
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,26 +17,40 @@ from taskandgo.words import ChunkState, TaskState
 
 #: What the dispatcher lets into the queue of an open task, or how it finishes it.
 Refill = Callable[[TaskProgress], Sequence[OpenChunk]]
-Opening = tuple[str, int, Refill]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A task to be cut into so many chunks; `again` when somebody may have died over it ahead of emitting them."""
+
+    task_id: str
+    count: int
+    refill: Refill
+    at: datetime
+    again: bool
+
+
 Start = tuple[str, int, int, str, datetime]
+Waking = tuple[Due, datetime]
 
 
 async def open_chunks(connection: AsyncConnection, openings: Sequence[Opening]) -> list[list[OpenChunk]]:
-    """Cut each open task that is not cut yet into so many chunks; for each, its chunks to be in the queue."""
-    tasks = await load_tasks(connection, (task_id for task_id, _, _ in openings))
+    """Cut each open task that is not cut yet into so many chunks; for each, its chunks that are to be emitted."""
+    tasks = await load_tasks(connection, (one.task_id for one in openings))
     cut_before = {task_id for task_id, task in tasks.items() if task.chunk_count}
     opened: dict[str, list[OpenChunk]] = defaultdict(list)
-    for task_id, count, refill in openings:
-        task = tasks.get(task_id)
+    for one in openings:
+        task = tasks.get(one.task_id)
         if task is None or not task.open:
             continue
         if not task.chunk_count:
-            task.chunk_count, task.changed = count, True
-        opened[task_id] += refill(task)
-    await save(connection, tasks.values(), ())
-    for task_id in cut_before & opened.keys():
+            task.chunk_count, task.changed = one.count, True
+        opened[one.task_id] += one.refill(task)
+    await save(connection, tasks.values(), (), max((one.at for one in openings), default=None))
+    repeated = {one.task_id for one in openings if one.again}
+    for task_id in cut_before & repeated & opened.keys():
         opened[task_id] = await ready_chunks(connection, tasks[task_id])
-    return [opened[task_id] for task_id, _, _ in openings]
+    return [opened[one.task_id] for one in openings]
 
 
 async def start_chunks(connection: AsyncConnection, starts: Sequence[Start]) -> list[bool]:
@@ -69,17 +84,17 @@ def _start(task: TaskProgress, at: datetime) -> None:
     task.started_at = min(task.started_at or at, at)
 
 
-async def wake_chunks(connection: AsyncConnection, due: Sequence[Due]) -> list[OpenChunk | None]:
+async def wake_chunks(connection: AsyncConnection, wakings: Sequence[Waking]) -> list[OpenChunk | None]:
     """For each retry that is due, the chunk to emit now; it is no longer waiting."""
-    tasks = await load_tasks(connection, (one.task_id for one in due))
-    keys = [(one.task_id, one.chunk_index) for one in due if one.task_id in tasks and tasks[one.task_id].open]
+    tasks = await load_tasks(connection, (one.task_id for one, _ in wakings))
+    keys = [(one.task_id, one.chunk_index) for one, _ in wakings if one.task_id in tasks and tasks[one.task_id].open]
     chunks = await load_chunks(connection, keys)
     awake: list[OpenChunk | None] = []
-    for one in due:
+    for one, at in wakings:
         chunk = chunks.get((one.task_id, one.chunk_index))
         woken = chunk is not None and chunk.state == ChunkState.WAITING
         if chunk and woken:
-            chunk.state, chunk.due_at, chunk.changed = ChunkState.READY.value, None, True
+            chunk.state, chunk.due_at, chunk.ready_at, chunk.changed = ChunkState.READY.value, None, at, True
             tasks[one.task_id].chunks_ready += 1
             tasks[one.task_id].changed = True
         # Taken up before by somebody who died, perhaps ahead of emitting it.

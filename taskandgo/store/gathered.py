@@ -37,8 +37,8 @@ ONLY_CHUNK = select(chunk).where(chunk.c.task_id == bindparam("of_task"), RAN)
 
 async def with_result(connection: AsyncConnection, row: Row[Any]) -> TaskRecord:
     """The task's record with the result of the chunk that tells how it went, or of all of them together."""
-    told = await _telling(connection, row)
-    absent = await _missing(connection, row)
+    told = await telling_chunk(connection, row)
+    absent = await missing_chunks(connection, row)
     if told is None:
         return task_record(row, missing_chunks=absent)
     alone = row.chunk_count <= 1 or told.chunk_index >= row.chunk_count
@@ -60,19 +60,23 @@ async def reduce_input(connection: AsyncConnection, task_id: str, most_bytes: in
     return ReduceInput(total_bytes=int(total or 0), outputs=[(row.chunk_index, row.stdout or b"") for row in rows])
 
 
-async def _telling(connection: AsyncConnection, row: Row[Any]) -> Row[Any] | None:
-    """The reduce; else the first chunk that ended like the task; else the first that ran."""
+async def telling_chunk(
+    connection: AsyncConnection, row: Row[Any], columns: Sequence[ColumnElement[Any]] = ()
+) -> Row[Any] | None:
+    """The reduce; else the first chunk that ended like the task; else the first that ran. All columns, or these."""
     of_task = chunk.c.task_id == row.task_id
-    if row.chunk_count <= 1 and not row.reduces:
+    if row.chunk_count <= 1 and not row.reduces and not columns:
         return (await connection.execute(ONLY_CHUNK, {"of_task": row.task_id})).one_or_none()
     like_task = SUCCEEDED if row.state == TaskState.SUCCEEDED else ~SUCCEEDED
     rank = case((chunk.c.chunk_index >= row.chunk_count, 0), (like_task, 1), else_=2)
     first = select(chunk.c.chunk_index).where(of_task, RAN).order_by(rank, chunk.c.chunk_index).limit(1)
     index = await connection.scalar(first)
-    return (await connection.execute(select(chunk).where(of_task, chunk.c.chunk_index == index))).one_or_none()
+    wanted = select(*columns) if columns else select(chunk)
+    return (await connection.execute(wanted.where(of_task, chunk.c.chunk_index == index))).one_or_none()
 
 
-async def _missing(connection: AsyncConnection, row: Row[Any]) -> list[int]:
+async def missing_chunks(connection: AsyncConnection, row: Row[Any]) -> list[int]:
+    """The first chunks of a cut task that did not succeed, in their order."""
     if row.chunk_count <= 1 or row.chunks_succeeded >= row.chunk_count:
         return []
     found = set(await connection.scalars(select(chunk.c.chunk_index).where(chunk.c.task_id == row.task_id, SUCCEEDED)))

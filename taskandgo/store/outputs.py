@@ -9,10 +9,10 @@ from functools import partial
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskandgo.store.blob_records import ChunkWrote
 from taskandgo.store.blob_store import BlobStore
 from taskandgo.store.database import Database
 from taskandgo.store.gathered import RAN, SUCCEEDED
-from taskandgo.store.records import ChunkWrote
 from taskandgo.store.tables import chunk, task
 from taskandgo.task import BlobRef
 from taskandgo.words import Stream, TaskState

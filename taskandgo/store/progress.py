@@ -35,6 +35,7 @@ class ChunkProgress:
     failed_count: int
     out_of_memory_count: int
     state: str
+    ready_at: datetime | None
     due_at: datetime | None
     opened_from: int | None
     opened_to: int | None

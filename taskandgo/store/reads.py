@@ -1,6 +1,7 @@
 """What ingest, the dispatcher and the monitor ask the store; nothing here changes anything."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -34,6 +35,19 @@ async def load_spec(connection: AsyncConnection, task_id: str) -> TaskSpec | Non
     """The task as it was accepted; None if unknown."""
     spec = await connection.scalar(select(task.c.spec).where(task.c.task_id == task_id))
     return None if spec is None else msgspec.msgpack.decode(spec, type=TaskSpec)
+
+
+async def load_specs(connection: AsyncConnection, task_ids: Collection[str]) -> dict[str, TaskSpec]:
+    """The tasks as they were accepted, by id; unknown ones are left out."""
+    rows = await connection.execute(select(task.c.task_id, task.c.spec).where(task.c.task_id.in_(list(task_ids))))
+    return {task_id: msgspec.msgpack.decode(spec, type=TaskSpec) for task_id, spec in rows}
+
+
+async def is_running(connection: AsyncConnection, task_id: str, chunk_index: int, attempt: int) -> bool:
+    """Whether this attempt has begun, and its result would count."""
+    running = chunk.c.state == ChunkState.RUNNING.value, or_(chunk.c.attempt == attempt, chunk.c.duplicate == attempt)
+    this = chunk.c.task_id == task_id, chunk.c.chunk_index == chunk_index
+    return bool(await connection.scalar(select(exists().where(*this, *running))))
 
 
 async def summary(connection: AsyncConnection, task_id: str) -> FinishedTask | None:

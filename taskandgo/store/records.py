@@ -1,13 +1,11 @@
 """What the store is given and what it answers: frozen values."""
 
-from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from taskandgo.messages import ChunkFinished
-from taskandgo.task import AttemptResult, BlobRef, TaskSpec, Value
+from taskandgo.task import AttemptResult, TaskSpec, Value
 from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState, TimerKind
 
 #: What a timer that concerns a whole task has as its chunk.
@@ -98,64 +96,6 @@ class ReduceInput(Value, frozen=True):
 
     total_bytes: int
     outputs: Sequence[tuple[int, bytes]] | None = None
-
-
-class Written(Value, frozen=True):
-    """A blob that has been written under an id of its own."""
-
-    blob_id: str
-    sha256: str
-    size_bytes: int
-    lines: int
-
-
-class Piece(Value, frozen=True):
-    """A piece of a blob, and how many ends of lines are in all pieces before it."""
-
-    number: int
-    lines_before: int
-    data: bytes
-
-
-class BlobTotal(Value, frozen=True):
-    """All blobs together."""
-
-    count: int
-    size_bytes: int
-
-
-class BlobRecord(Value, frozen=True):
-    """A blob as the store knows it; a last line counts also when it has no end."""
-
-    sha256: str
-    size_bytes: int
-    lines: int
-
-
-@dataclass(frozen=True, slots=True)
-class LineEnds:
-    """Where consecutive lines of a blob end, in bytes from its beginning; the first line is counted from 1."""
-
-    first_line: int
-    ends: "array[int]"
-
-    def end_of(self, line: int) -> int | None:
-        """The end of this line; None if it is not among them."""
-        place = line - self.first_line
-        return self.ends[place] if 0 <= place < len(self.ends) else None
-
-
-class ChunkWrote(Value, frozen=True):
-    """A stream of a chunk as it was kept: its bytes, or the blob that has them."""
-
-    chunk_index: int
-    data: bytes = b""
-    blob: BlobRef | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """How much of it there is."""
-        return self.blob.size_bytes if self.blob else len(self.data)
 
 
 class FinishedTask(Value, frozen=True):
@@ -270,6 +210,33 @@ class Waiting(Value, frozen=True):
     count: int
     oldest_queued_at: datetime | None
     running: int = 0
+
+
+class InFlight(Value, frozen=True):
+    """A chunk that the store says is in the queue or on a runner: since when, and its younger attempt, or 0."""
+
+    chunk: OpenChunk
+    duplicate: int
+    state: ChunkState
+    ready_at: datetime
+    started_at: datetime | None
+    runner: str
+
+    @property
+    def attempts(self) -> list[int]:
+        """Those whose result would count, the younger one first."""
+        return [attempt for attempt in (self.duplicate, self.chunk.attempt) if attempt]
+
+
+class OpenTask(Value, frozen=True):
+    """A task that is not final, with its chunks in flight; `awaited` when a timer or the outbox will go on with it."""
+
+    task_id: str
+    pool: str
+    priority: Priority
+    queued_at: datetime
+    awaited: bool
+    chunks: list[InFlight]
 
 
 class UnfinishedTask(Value, frozen=True):

@@ -26,7 +26,8 @@ async def record_endings(connection: AsyncConnection, wanted: Sequence[Advancing
     keys = [_key(ending) for ending, _ in wanted if ending.message.task_id in still_open]
     chunks = await load_chunks(connection, keys)
     answers = [_advance(tasks, chunks, ending, advance) for ending, advance in wanted]
-    await save(connection, tasks.values(), chunks.values())
+    at = max((ending.at for ending, _ in wanted), default=None)
+    await save(connection, tasks.values(), chunks.values(), at)
     return [
         await _complete(connection, tasks.get(ending.message.task_id), chunks.get(_key(ending)), ending, answer)
         for (ending, _), answer in zip(wanted, answers, strict=True)

@@ -4,6 +4,7 @@ Promises: as many statements as there are kinds of changes, however many tasks a
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, or_, select, update
@@ -36,15 +37,20 @@ MOVE_TASK = update(task).where(task.c.task_id == bindparam("of_task"), or_(*(tas
 FRESH = {"duplicate": 0, "lost_count": 0, "failed_count": 0, "out_of_memory_count": 0, "runner": ""}
 
 
-async def save(connection: AsyncConnection, tasks: Iterable[TaskProgress], chunks: Iterable[ChunkProgress]) -> None:
-    """Write everything that changed."""
+async def save(
+    connection: AsyncConnection,
+    tasks: Iterable[TaskProgress],
+    chunks: Iterable[ChunkProgress],
+    at: datetime | None = None,
+) -> None:
+    """Write everything that changed, at an instant if chunks may have been opened."""
     moved = [one for one in tasks if one.changed]
     changed = [one for one in chunks if one.changed or one.ending]
     if ended := [_ended(one, one.ending) for one in changed if one.ending]:
         await connection.execute(MOVE_CHUNK, ended)
     if others := [_chunk(one) for one in changed if not one.ending]:
         await connection.execute(MOVE_CHUNK, others)
-    if opened := [_opened(one, index) for one in moved for index in one.opened]:
+    if opened := [_opened(one, index, at) for one in moved for index in one.opened]:
         await connection.execute(OPEN_CHUNK, opened)
     if timers := [timer for one in moved for timer in one.timers]:
         await set_timers(connection, timers)
@@ -84,9 +90,9 @@ def _blobs(result: AttemptResult) -> dict[str, Any]:
     return hashes | {f"{name}_bytes": found and found.size_bytes for name, found in kept.items()}
 
 
-def _opened(progress: TaskProgress, index: int) -> dict[str, Any]:
+def _opened(progress: TaskProgress, index: int, at: datetime | None) -> dict[str, Any]:
     attempt = progress.last_attempt + 1
-    known = {"task_id": progress.task_id, "chunk_index": index, "state": ChunkState.READY.value}
+    known = {"task_id": progress.task_id, "chunk_index": index, "state": ChunkState.READY.value, "ready_at": at}
     return {**known, "attempt": attempt, "attempts": attempt, **FRESH}
 
 

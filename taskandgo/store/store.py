@@ -4,29 +4,37 @@ Promises: what a call answered is committed; StoreAwayError means that nothing w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from taskandgo.explanation.facts import TaskFacts
 from taskandgo.store import (
     accept,
     cancel,
+    chunk_counts,
     chunks,
+    facts,
     gathered,
+    in_flight,
     manifest,
+    open_tasks,
     outbox,
     reads,
     remove,
     results,
     retry,
+    search,
     stragglers,
     timers,
 )
 from taskandgo.store.blob_store import BlobStore
+from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.store.database import Database
 from taskandgo.store.group_commit import GroupCommit
+from taskandgo.store.open_tasks import OpenLevel
 from taskandgo.store.outputs import Outputs
 from taskandgo.store.recent_ends import RecentEnds
 from taskandgo.store.records import (
@@ -38,6 +46,7 @@ from taskandgo.store.records import (
     Expired,
     FinishedTask,
     OpenChunk,
+    OpenTask,
     Recorded,
     ReduceInput,
     Retried,
@@ -49,8 +58,9 @@ from taskandgo.store.records import (
     UnfinishedTask,
     Waiting,
 )
+from taskandgo.store.search import FoundTasks, TaskSearch
 from taskandgo.task import TaskSpec
-from taskandgo.words import Outcome, TaskState
+from taskandgo.words import Outcome, Priority, TaskState
 
 LARGEST = 400
 #: How long work that no answer waits for may wait for more of its kind.
@@ -101,9 +111,9 @@ class Store:
         """Tasks whose message of this kind has not been confirmed since before `older_than`."""
         return await self._database.read(lambda c: outbox.unconfirmed(c, kind, limit, older_than))
 
-    async def open_chunks(self, task_id: str, count: int, refill: chunks.Refill) -> list[OpenChunk]:
-        """Cut an open task into so many chunks, once; those to be in the queue, none if the task is not open."""
-        return await self._opening.submit((task_id, count, refill))
+    async def open_chunks(self, opening: chunks.Opening) -> list[OpenChunk]:
+        """Cut an open task into so many chunks, once; those to be emitted now, none if the task is not open."""
+        return await self._opening.submit(opening)
 
     async def start_chunk(
         self, task_id: str, chunk_index: int, attempt: int, runner: str, started_at: datetime
@@ -122,9 +132,9 @@ class Store:
         self._ends.add((message.task_id, message.chunk_index, message.attempt))
         return await self._recording.submit((ending, advance))
 
-    async def wake_chunk(self, due: Due) -> OpenChunk | None:
+    async def wake_chunk(self, due: Due, at: datetime) -> OpenChunk | None:
         """The chunk whose retry is due, to be emitted now; None if there is nothing to emit any more."""
-        return await self._waking.submit(due)
+        return await self._waking.submit((due, at))
 
     async def duplicate_stragglers(
         self, task_id: str, now: datetime, patience: stragglers.Patience, *, again: bool
@@ -178,9 +188,37 @@ class Store:
         """The task, with its result if it is final."""
         return await self._database.read(lambda c: reads.get_task(c, task_id))
 
+    async def task_facts(self, task_id: str) -> TaskFacts | None:
+        """What an explanation is drawn from; None if the task is unknown."""
+        return await self._database.read_one_instant(lambda c: facts.task_facts(c, task_id))
+
     async def list_tasks(self, wanted: TaskFilter) -> list[TaskRecord]:
         """A page of tasks without output, the newest first."""
         return await self._database.read(lambda c: reads.list_tasks(c, wanted))
+
+    async def search_tasks(self, wanted: TaskSearch) -> FoundTasks:
+        """The next tasks that a person looks for."""
+        return await self._database.read(lambda c: search.search_tasks(c, wanted))
+
+    async def running_tasks(self) -> list[TaskRecord]:
+        """Tasks that run, the oldest first, up to a thousand."""
+        return await self._database.read(search.running_tasks)
+
+    async def task_row(self, task_id: str) -> TaskRecord | None:
+        """The task without its result, however much that is."""
+        return await self._database.read(lambda c: search.task_row(c, task_id))
+
+    async def open_levels(self) -> Sequence[OpenLevel]:
+        """The open tasks, counted by priority, the most urgent first."""
+        return await self._database.read(open_tasks.open_levels)
+
+    async def count_accepted(self, since: datetime, until: datetime) -> int:
+        """How many tasks were accepted from one instant up to another."""
+        return await self._database.read(lambda c: open_tasks.count_accepted(c, since, until))
+
+    async def count_chunks(self, task_id: str, chunk_count: int, together: int) -> list[ChunkCount]:
+        """How the task's chunks are doing, so many neighbours at a time."""
+        return await self._database.read(lambda c: chunk_counts.count_chunks(c, task_id, chunk_count, together))
 
     async def remove_finished(self, before: datetime, limit: int) -> int:
         """Remove so many tasks that finished before an instant, with all that is theirs; how many they were."""
@@ -193,6 +231,22 @@ class Store:
     async def unfinished(self, after_task_id: str, limit: int) -> list[UnfinishedTask]:
         """A page of tasks that have not finished, in the order of their ids."""
         return await self._database.read(lambda c: reads.unfinished(c, after_task_id, limit))
+
+    async def load_specs(self, task_ids: Collection[str]) -> dict[str, TaskSpec]:
+        """The tasks as they were accepted, by id; unknown ones are left out."""
+        return await self._database.read(lambda c: reads.load_specs(c, task_ids))
+
+    async def is_running(self, task_id: str, chunk_index: int, attempt: int) -> bool:
+        """Whether this attempt has begun, and its result would count."""
+        return await self._database.read(lambda c: reads.is_running(c, task_id, chunk_index, attempt))
+
+    async def open_tasks(self, priority: Priority, after: in_flight.Place | None, limit: int) -> list[OpenTask]:
+        """The next open tasks of a priority, the oldest first, with their chunks in flight."""
+        return await self._database.read(lambda c: in_flight.open_tasks(c, priority, after, limit))
+
+    async def claim_chunks(self, claims: Sequence[in_flight.Claim], at: datetime) -> dict[str, list[OpenChunk]]:
+        """By task, the chunks that are still in the queue as they were seen, for this caller to emit them again."""
+        return await self._database.write(lambda c: in_flight.claim_chunks(c, claims, at))
 
     async def waiting(self) -> list[Waiting]:
         """The open tasks whose start is due, counted by priority and pool."""

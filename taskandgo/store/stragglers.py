@@ -31,7 +31,7 @@ async def duplicate_stragglers(
     late = [one for one in running if not one.duplicate and one.started_at and _overdue(one.started_at, seconds, now)]
     for one in late:
         one.attempts += 1
-        one.duplicate, one.changed = one.attempts, True
+        one.duplicate, one.ready_at, one.changed = one.attempts, now, True
     await save(connection, (), late)
     emit = late if not again else [one for one in running if one.duplicate]
     started = [one.started_at for one in running if not one.duplicate and one.started_at]

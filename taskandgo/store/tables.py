@@ -86,8 +86,10 @@ task = Table(
     Column("backoff_seconds", Float, nullable=False),
     Index("task_newest", "queued_at", "task_id"),
 )
-_OPEN = text("state IN ('queued', 'running')")
-Index("task_open", task.c.priority, task.c.queued_at, sqlite_where=_OPEN, postgresql_where=_OPEN)
+#: Spelt out as the index below has it: a database uses the index only for what it can tell is the same.
+OPEN_TASKS = "state IN ('queued', 'running')"
+IS_OPEN = text(OPEN_TASKS)
+Index("task_open", task.c.priority, task.c.queued_at, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN)
 
 task_label = Table(
     "task_label",
@@ -114,6 +116,8 @@ chunk = Table(
     Column("failed_count", Integer, nullable=False),
     Column("out_of_memory_count", Integer, nullable=False),
     Column("state", String(16), nullable=False),
+    # When its present attempt, or the younger of two, was last let into the queue.
+    Column("ready_at", Instant),
     # When a waiting chunk's next attempt is due.
     Column("due_at", Instant),
     # The chunks that this one's end let into the queue: from, and up to without.

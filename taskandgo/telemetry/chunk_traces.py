@@ -104,13 +104,18 @@ def announced(context: Context) -> Context:
     if here.trace_state.get(STATE) != LEFT_OUT or is_sampled(here):
         return context
     flags = TraceFlags(here.trace_flags | TraceFlags.SAMPLED)
-    return _in(context, SpanContext(here.trace_id, here.span_id, True, flags, here.trace_state.delete(STATE)))  # noqa: FBT003 - remote
+    return _in(
+        context,
+        SpanContext(
+            here.trace_id, here.span_id, is_remote=True, trace_flags=flags, trace_state=here.trace_state.delete(STATE)
+        ),
+    )
 
 
 def _left_out(context: Context, root: SpanContext) -> Context:
     flags = TraceFlags(root.trace_flags & ~TraceFlags.SAMPLED)
     state = TraceState([(STATE, LEFT_OUT), *root.trace_state.items()])
-    return _in(context, SpanContext(root.trace_id, root.span_id, True, flags, state))  # noqa: FBT003 - remote
+    return _in(context, SpanContext(root.trace_id, root.span_id, is_remote=True, trace_flags=flags, trace_state=state))
 
 
 def _in(context: Context, span: SpanContext) -> Context:
@@ -118,4 +123,6 @@ def _in(context: Context, span: SpanContext) -> Context:
 
 
 def _attempt(root: SpanContext, chunk_index: int, attempt: int) -> SpanContext:
-    return SpanContext(root.trace_id, attempt_id(root.trace_id, chunk_index, attempt), True, root.trace_flags)  # noqa: FBT003 - remote
+    return SpanContext(
+        root.trace_id, attempt_id(root.trace_id, chunk_index, attempt), is_remote=True, trace_flags=root.trace_flags
+    )

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from taskandgo.errors import SettingsError
 from taskandgo.telemetry.chunk_traces import EmissionIds
+from taskandgo.telemetry.rate_sampler import default_sampler
 from taskandgo.telemetry.recorder import Recorder
 
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -25,7 +26,9 @@ NAME = "taskandgo"
 def exporting(service: str) -> Iterator[Recorder]:
     """A recorder whose spans are sent; leaving the context sends what is left."""
     ids = EmissionIds()
-    provider = TracerProvider(resource=_resource(service), id_generator=ids, shutdown_on_exit=False)
+    # With a sampler named there, the environment's.
+    sampler = None if os.environ.get("OTEL_TRACES_SAMPLER") else default_sampler()
+    provider = TracerProvider(sampler, _resource(service), shutdown_on_exit=False, id_generator=ids)
     provider.add_span_processor(BatchSpanProcessor(_exporter()))
     try:
         yield Recorder(provider.get_tracer(NAME, version(NAME)), ids)

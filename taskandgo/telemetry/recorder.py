@@ -23,8 +23,8 @@ from opentelemetry.trace import (
     set_span_in_context,
     use_span,
 )
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from taskandgo.telemetry import w3c
 from taskandgo.telemetry.chunk_traces import EmissionIds, announced, emission, emission_of, is_sampled
 from taskandgo.telemetry.tracing import TASK_ID, Attributes, Carrier
 
@@ -36,11 +36,22 @@ KINDS: dict[Kind, SpanKind] = {
     "producer": SpanKind.PRODUCER,
     "consumer": SpanKind.CONSUMER,
 }
-#: What a caller's own state may take up; it travels with everything that becomes of its task.
-LONGEST_STATE = 512
-
 _OF_MANY = create_key("taskandgo-of-many")
-_w3c = TraceContextTextMapPropagator()
+
+
+class _Within:
+    """A context, while a block lasts."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token = attach(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        detach(self._token)
 
 
 class Recorder:
@@ -61,7 +72,7 @@ class Recorder:
     ) -> Iterator[None]:
         """A span around what happens inside, under the parent (None: what runs now) if that is recorded."""
         parent = get_current() if parent is None else parent
-        if not is_sampled(get_current_span(parent).get_span_context()):
+        if not self.records(parent):
             with self.within(parent):
                 yield
             return
@@ -75,11 +86,12 @@ class Recorder:
                 span.set_attribute("error.type", type(error).__qualname__)
                 raise
 
-    def begin_call(self, name: str, parent: Context, attributes: Attributes, *, of_many: bool) -> Span:
+    def begin_call(self, name: str, headers: Mapping[str, object], attributes: Attributes, *, of_many: bool) -> Span:
         """The span of a call, around all that runs in the present asyncio task from now on.
 
         The sampler decides whether it is recorded. Whoever asked for it ends it.
         """
+        parent = w3c.read(headers)
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
         # Never detached: a stream of answers may be left in another context than it was begun in.
         attach(set_value(_OF_MANY, of_many, set_span_in_context(span, parent)))
@@ -103,17 +115,16 @@ class Recorder:
         cause = get_current_span().get_span_context()
         return self.within(emission(self.context_of(trace), cause, place, gathered))
 
-    @contextmanager
-    def within(self, context: Context) -> Iterator[None]:
+    def within(self, context: Context) -> AbstractContextManager[None]:
         """What happens inside is in this trace, but has no span of its own."""
-        token = attach(context)
-        try:
-            yield
-        finally:
-            detach(token)
+        return _Within(context)
+
+    def records(self, parent: Context | None) -> bool:
+        """Whether a span under the parent (None: what runs now) is recorded."""
+        return is_sampled(get_current_span(parent).get_span_context())
 
     def announced(self) -> Context:
-        """What runs now, as the parent of the news that its task has finished."""
+        """The parent of the news that a task has finished: what runs now, also if only its chunk was left out."""
         return announced(get_current())
 
     def links_to_current(self, parent: Context) -> list[Link]:
@@ -129,18 +140,13 @@ class Recorder:
         """What runs now did not come out well."""
         get_current_span().set_status(Status(StatusCode.ERROR, why))
 
-    def carrier(self) -> dict[str, str]:
-        """The context of what runs now, to travel."""
-        carrier: dict[str, str] = {}
-        _w3c.inject(carrier)
-        return carrier
+    def carrier(self, context: Context | None = None) -> dict[str, str]:
+        """The context (None: of what runs now), to travel."""
+        return w3c.write(get_current_span(context).get_span_context())
 
     def context_of(self, carrier: Mapping[str, object]) -> Context:
-        """The context that came with a message or a call; an empty one if there is none, or none that is valid."""
-        found = {name: str(carrier[name]) for name in ("traceparent", "tracestate") if name in carrier}
-        if len(found.get("tracestate", "")) > LONGEST_STATE:
-            del found["tracestate"]
-        return _w3c.extract(found, Context())
+        """The context that came with a message or a task; an empty one if there is none."""
+        return w3c.read_own(carrier)
 
     def recorded_trace_id(self) -> str | None:
         """The trace that what runs now is recorded in."""

@@ -47,7 +47,7 @@ def current_trace_id() -> str | None:
 def step(name: str) -> AbstractContextManager[None]:
     """A span around one step of what runs now, if that is recorded."""
     found = _Switch.recorder
-    return found.span(name) if found else NOTHING
+    return found.span(name) if found and found.records(None) else NOTHING
 
 
 def emitting(

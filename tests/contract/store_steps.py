@@ -6,6 +6,7 @@ from uuid import uuid4
 from services.dispatcher.progress import Progress
 from services.dispatcher.stragglers import Patience
 from taskandgo.messages import ChunkFinished
+from taskandgo.store.chunks import Opening, Refill
 from taskandgo.store.records import Ending, Recorded, Submission
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, TaskSpec
@@ -28,8 +29,12 @@ def submission(
 async def opened(store: Store, chunk_count: int = 1) -> str:
     item = submission()
     await store.accept_task(item)
-    await store.open_chunks(item.task.task_id, chunk_count, RULES.refill)
+    await store.open_chunks(opening(item.task.task_id, chunk_count, RULES.refill))
     return item.task.task_id
+
+
+def opening(task_id: str, count: int, refill: Refill, *, again: bool = False) -> Opening:
+    return Opening(task_id, count, refill, NOW, again)
 
 
 async def end(store: Store, message: ChunkFinished, *, redelivered: bool = False) -> Recorded:

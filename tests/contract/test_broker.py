@@ -302,7 +302,7 @@ async def test_two_thousand_messages_published_at_once_all_arrive(broker: Broker
 async def test_a_queue_with_other_arguments_is_refused_with_advice(broker: Broker, queue: Queue) -> None:
     await broker.declare(queue)
     with pytest.raises(QueueMismatchError, match=queue.name):
-        await broker.declare(Queue(queue.name, queue.bindings))
+        await broker.declare(Queue(queue.name, queue.bindings, max_length=1))
     assert broker.connected
 
 

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from taskandgo.errors import BlobGoneError, TooLargeError
+from taskandgo.store.blob_records import BlobRecord
 from taskandgo.store.blobs import PIECE_BYTES
-from taskandgo.store.records import Acceptance, BlobRecord, Submission
+from taskandgo.store.records import Acceptance, Submission
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, BlobRef, TaskSpec
 from taskandgo.words import Outcome, Stream
-from tests.contract.store_steps import NOW, end, ended, opened, submission
+from tests.contract.store_steps import NOW, RULES, end, ended, opened, opening, submission
 
 MOST = 64 * 1024 * 1024
 LATER = NOW + timedelta(hours=1)
@@ -125,7 +126,7 @@ async def test_a_blob_stays_as_long_as_a_task_uses_it(store: Store) -> None:
     for place, item in enumerate(items):
         await store.blobs.remove_unused(LATER, 1000)
         assert await store.blobs.find(blob.sha256) == blob
-        await store.open_chunks(item.task.task_id, 1, lambda task: [found] if (found := task.open_next()) else [])
+        await store.open_chunks(opening(item.task.task_id, 1, RULES.refill))
         await end(store, ended(item.task.task_id))
         assert await store.remove_finished(LATER + timedelta(seconds=place), 1000) >= 1
         assert await store.get_task(item.task.task_id) is None

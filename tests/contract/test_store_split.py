@@ -16,7 +16,7 @@ from taskandgo.store.records import ChunkFilter, ChunkRecord, Due, Ending, Recor
 from taskandgo.store.store import Store
 from taskandgo.task import Code, Retry, Split, TaskSpec
 from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState, TimerKind
-from tests.contract.store_steps import NOW, ended
+from tests.contract.store_steps import NOW, ended, opening
 
 WINDOW = 4
 RULES = Progress(window=lambda _pool, _seconds: WINDOW, max_lost=2, patience=Patience(factor=4, least_seconds=1))
@@ -32,7 +32,7 @@ async def accepted(store: Store, **asked: object) -> TaskSpec:
 
 async def split(store: Store, chunks: int, **asked: object) -> str:
     spec = await accepted(store, **asked)
-    await store.open_chunks(spec.task_id, chunks, RULES.refill)
+    await store.open_chunks(opening(spec.task_id, chunks, RULES.refill))
     return spec.task_id
 
 
@@ -73,7 +73,7 @@ def indexes(recorded: Recorded) -> list[int]:
 
 async def test_a_large_task_has_a_window_of_its_chunks_in_flight(store: Store) -> None:
     spec = await accepted(store)
-    first = await store.open_chunks(spec.task_id, 100_000, RULES.refill)
+    first = await store.open_chunks(opening(spec.task_id, 100_000, RULES.refill))
     assert [chunk.chunk_index for chunk in first] == [0, 1, 2, 3]
     assert indexes(await end(store, spec.task_id, 2)) == [4]
     record = await record_of(store, spec.task_id)
@@ -139,10 +139,10 @@ async def test_a_retry_waits_in_the_store_and_is_taken_up_by_one(url: str, store
     async with open_store(url) as second:
         claims = await asyncio.gather(*(due_of(s, task_id, timedelta(10)) for s in (store, second) * 5))
     (due,) = [one for claim in claims for one in claim]
-    chunk = await store.wake_chunk(due)
+    chunk = await store.wake_chunk(due, NOW)
     assert chunk is not None
     assert (chunk.chunk_index, chunk.attempt) == (1, 2)
-    assert await store.wake_chunk(due) is None
+    assert await store.wake_chunk(due, NOW) is None
     await store.forget_timer(due)
     assert (await end(store, task_id, 1, Outcome.FAILED, attempt=2)).due_at is None
     assert (await record_of(store, task_id)).chunks_failed == 1
@@ -152,10 +152,10 @@ async def test_a_claim_that_ran_out_is_taken_up_again_and_emits_again(store: Sto
     task_id = await split(store, 1, retry=Retry(max_attempts=3, backoff_seconds=10))
     await end(store, task_id, 0, Outcome.FAILED)
     (first,) = await due_of(store, task_id, timedelta(seconds=11))
-    assert await store.wake_chunk(first)
+    assert await store.wake_chunk(first, NOW)
     assert await due_of(store, task_id, timedelta(seconds=12)) == []
     (second,) = await due_of(store, task_id, timedelta(seconds=50))
-    assert (second.claims, (await store.wake_chunk(second)) is not None) == (2, True)
+    assert (second.claims, (await store.wake_chunk(second, NOW)) is not None) == (2, True)
     # Its next failure sets the timer anew, which those who fired the last one must not take away.
     await end(store, task_id, 0, Outcome.FAILED, attempt=2)
     await store.forget_timer(first)
@@ -214,7 +214,7 @@ async def test_only_what_has_not_started_expires(store: Store) -> None:
     at = NOW + timedelta(hours=1)
     late, running = await accepted(store, deadline=at), await accepted(store, deadline=at)
     for spec in (late, running):
-        await store.open_chunks(spec.task_id, 1, RULES.refill)
+        await store.open_chunks(opening(spec.task_id, 1, RULES.refill))
     await store.start_chunk(running.task_id, 0, 1, "r", NOW)
     assert await store.expire_task(running.task_id, at) is None
     expired = await store.expire_task(late.task_id, at)
@@ -229,7 +229,7 @@ async def test_only_what_has_not_started_expires(store: Store) -> None:
 async def test_a_retried_task_runs_again_only_what_failed(store: Store) -> None:
     spec = await accepted(store)
     task_id = spec.task_id
-    await store.open_chunks(task_id, 6, RULES.refill)
+    await store.open_chunks(opening(task_id, 6, RULES.refill))
     for index in range(6):
         await end(store, task_id, index, Outcome.FAILED if index in (1, 5) else Outcome.SUCCEEDED)
     retried = await store.retry_task(task_id, NOW)
@@ -238,7 +238,7 @@ async def test_a_retried_task_runs_again_only_what_failed(store: Store) -> None:
     again = await store.retry_task(task_id, NOW)
     assert again is not None
     assert (again.state, again.task) == (TaskState.QUEUED, None)
-    opened = await store.open_chunks(task_id, 6, RULES.refill)
+    opened = await store.open_chunks(opening(task_id, 6, RULES.refill))
     assert [(chunk.chunk_index, chunk.attempt) for chunk in opened] == [(1, 2), (5, 2)]
     assert not (await end(store, task_id, 1, attempt=1)).kept
     for index in (1, 5):
@@ -251,11 +251,11 @@ async def test_a_retried_task_runs_again_only_what_failed(store: Store) -> None:
 
 async def test_a_retried_task_of_many_chunks_finds_the_failed_ones_among_them(store: Store) -> None:
     task_id, failing = (await accepted(store)).task_id, (7, 1800, 2400)
-    await store.open_chunks(task_id, 2500, replace(RULES, window=lambda _pool, _seconds: 2500).refill)
+    await store.open_chunks(opening(task_id, 2500, replace(RULES, window=lambda _pool, _seconds: 2500).refill))
     outcomes = [Outcome.FAILED if index in failing else Outcome.SUCCEEDED for index in range(2500)]
     await asyncio.gather(*(end(store, task_id, index, outcome) for index, outcome in enumerate(outcomes)))
     await store.retry_task(task_id, NOW)
-    opened = await store.open_chunks(task_id, 1, RULES.refill)
+    opened = await store.open_chunks(opening(task_id, 1, RULES.refill))
     assert [chunk.chunk_index for chunk in opened] == [7, 1800, 2400]
     for index in (1800, 7, 2400):
         await end(store, task_id, index, attempt=2)
@@ -270,7 +270,7 @@ async def test_a_cancelled_task_can_run_again_and_hears_nothing_of_before(store:
     assert (cancelled.last_attempt, cancelled.chunks_ready, cancelled.chunks_failed) == (1, 0, 9)
     assert Counter(chunk.state for chunk in await chunks_of(store, task_id)) == {ChunkState.FINISHED: 10}
     await store.retry_task(task_id, NOW)
-    opened = await store.open_chunks(task_id, 10, RULES.refill)
+    opened = await store.open_chunks(opening(task_id, 10, RULES.refill))
     assert [(chunk.chunk_index, chunk.attempt) for chunk in opened] == [(1, 2), (2, 2), (3, 2), (4, 2)]
     assert not (await end(store, task_id, 1, Outcome.CANCELLED, attempt=1)).kept
 

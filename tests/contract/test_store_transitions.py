@@ -19,7 +19,7 @@ from taskandgo.store.records import Acceptance, Recorded, TaskFilter
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome, TaskState
-from tests.contract.store_steps import NOW, RULES, end, ended, lose, opened, submission
+from tests.contract.store_steps import NOW, RULES, end, ended, lose, opened, opening, submission
 from tests.servers.postgres import private_postgres
 from tests.servers.rabbitmq import free_port
 
@@ -61,9 +61,10 @@ async def test_outbox_holds_a_task_until_it_is_confirmed(store: Store) -> None:
 async def test_opening_chunks_again_changes_nothing(store: Store) -> None:
     task_id = await opened(store, 2)
     await end(store, ended(task_id, 0))
-    again = await store.open_chunks(task_id, 7, RULES.refill)
+    assert await store.open_chunks(opening(task_id, 7, RULES.refill)) == []
+    again = await store.open_chunks(opening(task_id, 7, RULES.refill, again=True))
     assert [(chunk.chunk_index, chunk.chunk_count, chunk.attempt) for chunk in again] == [(1, 2, 1)]
-    assert await store.open_chunks("unknown", 1, RULES.refill) == []
+    assert await store.open_chunks(opening("unknown", 1, RULES.refill)) == []
 
 
 async def test_20_concurrent_duplicates_are_recorded_once(store: Store) -> None:
@@ -158,7 +159,16 @@ async def test_cancelling_an_unknown_task_says_none_and_a_repeat_changes_nothing
     assert first is not None
     assert first == again
     assert first.state is TaskState.CANCELLED
-    assert await store.open_chunks(task_id, 1, RULES.refill) == []
+    assert await store.open_chunks(opening(task_id, 1, RULES.refill)) == []
+
+
+async def test_many_are_cancelled_or_expire_at_once(store: Store) -> None:
+    cancelled = await asyncio.gather(*(opened(store) for _ in range(5)))
+    records = await asyncio.gather(*(store.cancel_task(task_id, NOW) for task_id in cancelled))
+    assert [record and record.state for record in records] == [TaskState.CANCELLED] * 5
+    late = await asyncio.gather(*(opened(store) for _ in range(5)))
+    expired = await asyncio.gather(*(store.expire_task(task_id, NOW) for task_id in late))
+    assert [one and one.task_id for one in expired] == list(late)
 
 
 async def test_lists_filter_by_label_and_page_without_gaps(store: Store) -> None:

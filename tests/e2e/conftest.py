@@ -1,4 +1,4 @@
-"""The two shapes of the product that end-to-end tests run against, and the command line over one of them."""
+"""The shapes of the product that end-to-end tests run against, and the command line over one of them."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,14 +6,29 @@ import pytest
 
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
 from tests.e2e.command_line import CommandLine, up
-from tests.e2e.stack import Stack, running
+from tests.e2e.stack import INSTALLATION, LEVEL, SHAPES, Stack, running
 from tests.servers.postgres import fresh_database
 from tests.servers.rabbitmq import fresh_vhost
 
+#: What a test asks for that can run against a product that runs already.
+OF_A_RUNNING_ONE = {"stack", "client", "cli", "server", "large"}
 
-@pytest.fixture(scope="session", params=["up", "services"])
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, with a word, what cannot be asked of the product that runs already."""
+    left = [item for item in items if INSTALLATION and not _can_be_asked(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
+def _can_be_asked(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(OF_A_RUNNING_ONE & fixtures) and (LEVEL == "strict" or item.get_closest_marker("strict") is None)
+
+
+@pytest.fixture(scope="session", params=SHAPES)
 def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The product, embedded and as four processes."""
+    """The product: embedded and as four processes, or one that runs already."""
     env: dict[str, str] = {}
     if request.param == "services":
         # What other tests left behind would run here too.
@@ -32,7 +47,10 @@ def client(stack: Stack) -> Iterator[api_grpc.SchedulerStub]:
 
 @pytest.fixture(scope="session")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The gRPC address of a `taskandgo up`."""
+    """The gRPC address of a `taskandgo up`, or of what runs already."""
+    if INSTALLATION:
+        yield f"{INSTALLATION}:50051"
+        return
     async with up(tmp_path_factory.mktemp("up") / "tasks.db") as address:
         yield address
 

@@ -1,4 +1,9 @@
-"""The product as its users start it: `taskandgo up`, or four processes over a RabbitMQ and a PostgreSQL."""
+"""The product as its users start it: `taskandgo up`, or four processes over a RabbitMQ and a PostgreSQL.
+
+Or one that runs already: E2E_HOST says where, as in `E2E_HOST=127.0.0.1 pytest tests/e2e`; tests that start and stop
+services are left out then, and where E2E_LEVEL is `restricted`, those marked `strict` are too. Its runners have to keep
+64 MiB of output: RUNNER_OUTPUT_KEEP_BYTES=67108864.
+"""
 
 import os
 import signal
@@ -17,6 +22,12 @@ from taskandgo.api import scheduler_pb2_grpc as api_grpc
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 SERVICES = ("ingest", "dispatcher", "monitor", "runner")
+#: The host of an installation that runs already, with its services at their usual ports; empty: tests start their own.
+INSTALLATION = os.environ.get("E2E_HOST", "")
+#: The isolation level of its runners.
+LEVEL = os.environ.get("E2E_LEVEL", "strict")
+#: What `running` is asked for, in turn.
+SHAPES = ("installation",) if INSTALLATION else ("up", "services")
 
 
 def free_port() -> int:
@@ -94,7 +105,10 @@ def _blobs() -> dict[str, str]:
 
 @contextmanager
 def running(kind: str, folder: Path, env: dict[str, str], services: Sequence[str] = SERVICES) -> Iterator[Stack]:
-    """`kind` is `up` or `services`, and which; everything is stopped when the context ends."""
+    """`kind` is one of SHAPES; `services` says which; everything that was started is stopped when the context ends."""
+    if kind == "installation":
+        yield Stack(kind, folder, {}, *(f"{INSTALLATION}:{port}" for port in (50051, 8080, 8081)))
+        return
     grpc_port, http_port, metrics_port = free_port(), free_port(), free_port()
     stack = Stack(
         kind=kind,
@@ -103,6 +117,7 @@ def running(kind: str, folder: Path, env: dict[str, str], services: Sequence[str
             "INGEST_GRPC_LISTEN": f"127.0.0.1:{grpc_port}",
             "INGEST_HTTP_LISTEN": f"127.0.0.1:{http_port}",
             "MONITOR_HTTP_LISTEN": f"127.0.0.1:{metrics_port}",
+            "MONITOR_INGEST_GRPC": f"127.0.0.1:{grpc_port}",
             "DISPATCHER_HTTP_LISTEN": "",
             "RUNNER_HTTP_LISTEN": "",
             "RUNNER_SLOTS": "2",

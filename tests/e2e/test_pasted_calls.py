@@ -54,6 +54,7 @@ def finished(client: api_grpc.SchedulerStub, task_id: str) -> api.TaskStatus:
     return last.status
 
 
+@pytest.mark.strict
 def test_pi_in_go_by_reflection(stack: Stack, client: api_grpc.SchedulerStub) -> None:
     code = "go:" + (EXAMPLES / "pi_nilakantha.go").read_text()
     task = json.dumps({"task": {"task_id": "pi_go_2", "priority": "high", "data": code}})

@@ -24,8 +24,9 @@ from taskandgo.blob_access import READ, WRITE, Attempt, BlobAccess, BlobPart, ma
 from taskandgo.clock import SystemClock
 from taskandgo.messages import ChunkReady
 from taskandgo.rpc.http_server import serve_http
+from taskandgo.store.blob_records import BlobRecord, ChunkWrote
 from taskandgo.store.connect import open_store
-from taskandgo.store.records import BlobRecord, ChunkWrote, Ending
+from taskandgo.store.records import Ending
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult, BlobRef
 from taskandgo.words import Outcome, Priority

@@ -185,7 +185,13 @@ class World:
 
     def start(self, who: int) -> Dispatcher:
         """A dispatcher process starts."""
-        own = load(DispatcherSettings, broker_url="memory://", store_url="sqlite:///none", dispatcher_max_lost=2)
+        own = load(
+            DispatcherSettings,
+            broker_url="memory://",
+            store_url="sqlite:///none",
+            dispatcher_max_lost=2,
+            dispatcher_return_seconds=0,
+        )
         return Dispatcher(own, self.broker, self.stores[who], self.clock, self.seen)
 
     async def handle(self, letter: Letter, who: int, fuse: int | None, *, redelivered: bool = False) -> None:

@@ -1,11 +1,13 @@
 """Chunks through a whole runner: the real memory broker before it, real boxes behind it."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from services.runner.main import serve
+from taskandgo.broker.broker import Ack, Delivery, Disposition
 from taskandgo.broker.memory import open_memory
 from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.messages import ChunkOutput, ChunkStarted, RunnerHeartbeat, TaskCancelled
@@ -102,16 +104,34 @@ async def test_a_cancelled_chunk_that_still_waits_never_runs(runner: Running) ->
     assert finished.started_at is None
 
 
-async def test_what_a_drained_runner_hands_back_is_reported_lost_not_run_again() -> None:
+async def test_what_a_drained_runner_hands_back_is_lost_without_a_death() -> None:
     async with open_memory() as broker:
         heard = await hear(broker)
         async with serve(settings(runner_drain_seconds=0), broker):
             running = Running(broker, heard)
             task_id = await running.submit("import time; time.sleep(60)")
             await heard.first(lambda m: isinstance(m, ChunkStarted) and m.task_id == task_id)
-        assert await broker.depth(runner_chunk_ready("default")) == 1
+        assert await broker.depth(runner_chunk_ready("default")) == 0
+        finished = await running.finished(task_id)
+    assert (finished.result.outcome, finished.alive) == (Outcome.LOST, True)
+
+
+async def test_what_a_dead_runner_had_is_reported_lost_not_run_again() -> None:
+    taken = asyncio.Event()
+
+    async def hold(_: Delivery) -> Disposition:
+        taken.set()
+        await asyncio.sleep(60)
+        return Ack()
+
+    async with open_memory() as broker:
+        heard = await hear(broker)
+        dying = await broker.consume(runner_chunk_ready("default"), hold, prefetch=1)
+        task_id = await Running(broker, heard).submit("print(1)")
+        await taken.wait()
+        await dying.abandon()
         async with serve(settings(), broker):
-            finished = await running.finished(task_id)
+            finished = await Running(broker, heard).finished(task_id)
     assert (finished.result.outcome, finished.started_at) == (Outcome.LOST, None)
 
 

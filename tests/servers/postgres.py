@@ -3,12 +3,15 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -51,7 +54,7 @@ def _docker_answers() -> bool:
 
 @contextmanager
 def _in_docker() -> Iterator[str]:
-    from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - only where Docker is
+    from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only where Docker is
 
     with PostgresContainer("postgres:17", driver=None) as container:
         yield container.get_connection_url()
@@ -59,25 +62,79 @@ def _in_docker() -> Iterator[str]:
 
 @contextmanager
 def _cluster() -> Iterator[str]:
+    with private_cluster() as cluster:
+        yield cluster.url
+
+
+@contextmanager
+def private_cluster() -> Iterator["PrivateCluster"]:
+    """A server that the test may stop, kill and start again."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
     if not found:
         raise RuntimeError(MISSING)
-    programs = found[-1].parent
     with tempfile.TemporaryDirectory(prefix="taskandgo-postgres-") as folder:
-        data, port = Path(folder) / "data", _free_port()
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
-        _run(folder, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-N")
-        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-        log = Path(folder) / "log"
-        _run(folder, programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", settings, "start")
+        cluster = PrivateCluster(Path(folder), found[-1].parent, _free_port())
+        cluster.make()
+        cluster.start()
         try:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            yield cluster
         finally:
-            _run(folder, programs / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
+            cluster.stop("immediate")
 
 
-def _run(folder: str, *command: object) -> None:
+@dataclass(frozen=True)
+class PrivateCluster:
+    """One server of the Debian package."""
+
+    folder: Path
+    programs: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def make(self) -> None:
+        """Make its data directory."""
+        _run(self.folder, self.programs / "initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "-N")
+
+    def start(self) -> None:
+        """Start it; return when it takes connections."""
+        settings = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
+        self._control("-l", self.folder / "log", "-o", settings, "start")
+
+    def stop(self, how: str = "fast") -> None:
+        """Stop it: `fast` ends its sessions first, `immediate` leaves the recovery to the next start."""
+        if self._pid_file.exists():
+            self._control("-m", how, "stop")
+
+    def kill(self) -> None:
+        """End every process of it at once, as a power cut does."""
+        postmaster = int(self._pid_file.read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        for pid in (postmaster, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{postmaster}").exists():
+            time.sleep(0.01)
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def _pid_file(self) -> Path:
+        return self._data / "postmaster.pid"
+
+    def _control(self, *arguments: object) -> None:
+        _run(self.folder, self.programs / "pg_ctl", "-D", self._data, "-w", *arguments)
+
+
+def _run(folder: Path, *command: object) -> None:
     # The server refuses to run as root.
     prefix = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
     words = [*prefix, *map(str, command)]

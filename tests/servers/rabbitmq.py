@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +19,16 @@ from uuid import uuid4
 
 import pytest
 
-SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-CONTROL = Path("/usr/lib/rabbitmq/bin/rabbitmqctl")
+DEBIAN = Path("/usr/lib/rabbitmq/bin")
+#: A folder with other programs than Debian's, as tools/install-newer-rabbitmq prints it.
+NEWER = "NEWER_RABBITMQ"
 IMAGE = "rabbitmq:4.3-management"
 #: For the tests that stop and start a node: how to reach the one behind an address.
 NODES: dict[str, "Controlled"] = {}
+
+
+class NodeError(Exception):
+    """A node did not do what it was told."""
 
 
 class Controlled(Protocol):
@@ -37,20 +42,58 @@ class Controlled(Protocol):
 @contextmanager
 def private_rabbitmq() -> Iterator[str]:
     """The AMQP address of a broker that lives as long as the context."""
-    if docker_answers():
+    if NEWER not in os.environ and docker_answers():
         yield from _container()
         return
-    if not SERVER.exists():
-        pytest.fail("no Docker and no RabbitMQ: apt-get install rabbitmq-server", pytrace=False)
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-") as folder:
-        node = PrivateNode(Path(folder), f"test-{uuid4().hex[:8]}@localhost", free_port(), free_port(), free_port())
+    with private_node() as node:
+        NODES[node.url] = node
         try:
-            node.start()
-            NODES[node.url] = node
             yield node.url
         finally:
-            NODES.pop(node.url, None)
+            NODES.pop(node.url)
+
+
+@contextmanager
+def private_node(programs: Path | None = None) -> Iterator["PrivateNode"]:
+    """A node that the test may stop, kill, empty and start again."""
+    programs = programs or node_programs()
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-", dir="/tmp") as folder:
+        name = f"test-{uuid4().hex[:8]}@localhost"
+        node = PrivateNode(Path(folder), name, free_port(), free_port(), free_port(), programs)
+        try:
+            node.start()
+            yield node
+        finally:
             node.remove()
+
+
+@contextmanager
+def private_cluster_of_nodes(count: int, programs: Path) -> Iterator[list["PrivateNode"]]:
+    """So many nodes that are one broker."""
+    with ExitStack() as stack:
+        nodes: list[PrivateNode] = []
+        cookie, epmd_port = uuid4().hex.upper(), free_port()
+        for _ in range(count):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rabbitmq-", dir="/tmp")))
+            (folder / ".erlang.cookie").write_text(cookie)
+            (folder / ".erlang.cookie").chmod(0o400)
+            name = f"test-{uuid4().hex[:8]}@localhost"
+            nodes.append(PrivateNode(folder, name, free_port(), free_port(), epmd_port, programs))
+            stack.callback(nodes[-1].remove)
+            nodes[-1].start()
+        for node in nodes[1:]:
+            node.control("stop_app")
+            node.control("join_cluster", nodes[0].name)
+            node.control("start_app")
+        yield nodes
+
+
+def node_programs() -> Path:
+    """The folder with the programs of the RabbitMQ that is asked for; Debian's unless NEWER_RABBITMQ says another."""
+    programs = Path(os.environ[NEWER]) / "bin" if os.environ.get(NEWER) else DEBIAN
+    if not (programs / "rabbitmq-server").exists():
+        pytest.fail(f"no RabbitMQ in {programs}: tools/install-servers or tools/install-newer-rabbitmq", pytrace=False)
+    return programs
 
 
 def fresh_vhost(url: str) -> str:
@@ -76,11 +119,12 @@ def free_port() -> int:
 
 
 def _container() -> Iterator[str]:
-    from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415  not needed without Docker
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415  not needed without Docker
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
 
-    with RabbitMqContainer(IMAGE) as server:
-        port = server.get_exposed_port(5672)
-        url = f"amqp://guest:guest@{server.get_container_host_ip()}:{port}/"
+    started = LogMessageWaitStrategy("Server startup complete")
+    with DockerContainer(IMAGE).with_exposed_ports(5672).waiting_for(started) as server:
+        url = f"amqp://guest:guest@{server.get_container_host_ip()}:{server.get_exposed_port(5672)}/"
         NODES[url] = ContainerNode(server)
         yield url
         NODES.pop(url)
@@ -96,7 +140,7 @@ class ContainerNode:
         """Run one rabbitmqctl command and return what it printed."""
         done = self.container.exec(["rabbitmqctl", "--quiet", *arguments])
         assert done.exit_code == 0, done.output
-        return str(done.output)
+        return str(done.output.decode())
 
 
 @dataclass
@@ -108,6 +152,7 @@ class PrivateNode:
     port: int
     dist_port: int
     epmd_port: int
+    programs: Path = DEBIAN
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -120,7 +165,11 @@ class PrivateNode:
         self._write_configuration()
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                [SERVER], env=self._environment(), stdout=output, stderr=output, start_new_session=True
+                [self.programs / "rabbitmq-server"],
+                env=self._environment(),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         self.control("wait", "--pid", str(self.process.pid), "--timeout", "60")
         self.control("await_startup", "--timeout", "60")
@@ -128,7 +177,7 @@ class PrivateNode:
     def control(self, *arguments: str) -> str:
         """Run one rabbitmqctl command and return what it printed."""
         done = subprocess.run(
-            [CONTROL, "--node", self.name, "--quiet", *arguments],
+            [self.programs / "rabbitmqctl", "--node", self.name, "--quiet", *arguments],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -136,19 +185,36 @@ class PrivateNode:
         )
         if done.returncode:
             output = (self.folder / "output").read_text(errors="replace")
-            pytest.fail(f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}\n{output}", pytrace=False)
+            raise NodeError(f"rabbitmqctl {arguments}: {done.stdout}{done.stderr}\n{output}")
         return done.stdout
 
-    def remove(self) -> None:
-        """End every process of the node."""
+    def stop(self) -> None:
+        """Stop it as an administrator does; `start` starts it again with what it had."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
                 self.process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
-        subprocess.run(["epmd", "-kill"], env=self._environment(), capture_output=True, check=False)
+                self.kill()
+        self.process = None
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.process = None
+
+    def forget_everything(self) -> None:
+        """Throw away the data of a node that is stopped."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def remove(self) -> None:
+        """End every process of the node."""
+        self.stop()
+        epmd = self.programs / "epmd"
+        command = [epmd if epmd.exists() else "epmd", "-kill"]
+        subprocess.run(command, env=self._environment(), capture_output=True, check=False)
 
     def _write_configuration(self) -> None:
         (self.folder / "enabled_plugins").write_text("[].\n")

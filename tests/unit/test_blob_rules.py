@@ -10,7 +10,7 @@ from services.ingest.set_aside_input import large_input, set_aside
 from services.ingest.task_rules import TaskRules
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.rpc.refusal import RefusalError
-from taskandgo.store.records import BlobRecord
+from taskandgo.store.blob_records import BlobRecord
 from taskandgo.task import BlobRef, Lines, LinesBlob, TaskSpec
 from taskandgo.words import Strategy
 

@@ -47,8 +47,8 @@ EVERY = tuple(dict.fromkeys(step for steps in STEPS.values() for step in steps))
 OR_RESTRICTED = "Or, for Python alone, set RUNNER_ISOLATION=restricted."
 SECCOMP_PROFILE = (
     "the container's seccomp profile does not allow it. Docker: --security-opt seccomp=FILE; Kubernetes: "
-    "securityContext.seccompProfile of type Localhost; FILE is the runtime's default profile with unshare, clone, "
-    "setns, mount, mount_setattr, umount2 and pivot_root allowed (docs/sandbox.md has it)."
+    "securityContext.seccompProfile of type Localhost; FILE is deploy/docker/seccomp-runner.json, which allows "
+    "unshare, clone, setns, mount, mount_setattr, umount2 and pivot_root (docs/docker.md explains it)."
 )
 APPARMOR_PROFILE = (
     "the container's AppArmor profile does not allow mounts. Docker: --security-opt apparmor=unconfined; Kubernetes: "

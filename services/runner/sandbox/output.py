@@ -81,14 +81,19 @@ class OutputReader:
             self._data += data
             return
         try:
-            if self._spilled is None:
-                self._spilled = SpillFile()
-                self._spilled.add(bytes(self._data))
-                self._data.clear()
-            self._spilled.add(data)
+            spilled = self._spilled or self._spill()
+            spilled.add(data)
         except OSError as error:
             log.warning("output.cut_off", error=str(error))
             self._keep_bytes = 0
+
+    def _spill(self) -> SpillFile:
+        """What has come so far is on disk; it stays in memory if there is no room for it."""
+        spilled = SpillFile()
+        spilled.add(bytes(self._data))
+        self._spilled = spilled
+        self._data.clear()
+        return spilled
 
     def _end(self) -> None:
         self._loop.remove_reader(self._fd)

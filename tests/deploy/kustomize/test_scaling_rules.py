@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from tests.deploy.kustomize.rendered import ROOT, Item, combined, everything, named, of_kind, overlay
 
@@ -106,6 +107,16 @@ def test_both_overlays_run_the_same_broker() -> None:
         if item["metadata"]["name"] == "rabbitmq"
     }
     assert images == {named(everything(), "RabbitmqCluster", "rabbitmq")["spec"]["image"]}
+
+
+def test_a_laptop_runs_the_servers_that_docker_compose_runs() -> None:
+    composed = yaml.safe_load(_source("docker-compose.yml"))["services"]
+    here = {item["metadata"]["name"]: item["spec"]["template"]["spec"]["containers"][0]["image"]
+            for item in of_kind(overlay("minikube"), "StatefulSet")}  # fmt: skip
+
+    for name, image in here.items():
+        # There a series of releases, here one of it.
+        assert re.match(rf"{composed[name]['image'].replace('-management', '')}\b", image), name
 
 
 def _source(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Hands each task's events to whoever watches it here; fed by on_task_event, from this ingest's own queue.
+"""Hands each task's events to whoever watches it here; fed from a queue of this service's own.
 
 Promises: events that are published once `bound` is done arrive, in order, unless the watcher takes them so
 slowly that too many wait; nothing stays bound for tasks that nobody watches. What carries this ingest's name as
@@ -58,10 +58,14 @@ class Watchers:
         except UndecodableError as error:
             return Reject(str(error))
         if isinstance(message, ChunkStarted | ChunkOutput | TaskFinished):
-            for events in self._events.get(message.task_id, ()):
-                if not events.full():
-                    events.put_nowait(message)
+            self.pass_on(message)
         return Ack()
+
+    def pass_on(self, message: TaskEvent) -> None:
+        """Hand it to its watchers, as far as they keep up."""
+        for events in self._events.get(message.task_id, ()):
+            if not events.full():
+                events.put_nowait(message)
 
     @asynccontextmanager
     async def follow(self, task_id: str, *, late: bool = False) -> AsyncIterator[Following]:

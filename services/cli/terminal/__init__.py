@@ -1,0 +1,1 @@
+"""`taskandgo top`: everything at a glance, live, in a terminal."""
