@@ -72,6 +72,11 @@ class LateBroker:
         """Whether publishing would go out now."""
         return self._broker is not None and self._broker.connected
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker is there, but takes no messages for now."""
+        return self._broker is not None and self._broker.blocked
+
     def on_return(self, call: Callable[[], None]) -> None:
         """Call this each time that there is a connection again, the first time included."""
         self._on_return.append(call)
