@@ -74,7 +74,7 @@ class LateBroker:
 
     @property
     def blocked(self) -> bool:
-        """Whether the broker is there, but takes no messages for now."""
+        """Whether the broker is connected, but takes no messages for now."""
         return self._broker is not None and self._broker.blocked
 
     def on_return(self, call: Callable[[], None]) -> None:

@@ -71,6 +71,8 @@ class RabbitmqSubscription:
         await self._close()
 
     async def _cancel_consuming(self) -> None:
+        if not self._publisher.connected:
+            return  # nobody is there to be told; what comes when the broker returns is given back
         try:
             async with away_when_failing(self._timeout_seconds):
                 await self._declared.cancel(self._tag)
@@ -83,7 +85,7 @@ class RabbitmqSubscription:
         self.ended = True
         try:
             async with away_when_failing(self._timeout_seconds):
-                if self._queue.listener and not self._channel.is_closed:
+                if self._queue.listener and self._publisher.connected and not self._channel.is_closed:
                     await self._declared.delete(if_unused=False, if_empty=False)
                 await self._channel.close()
         except BrokerAwayError as error:
