@@ -93,16 +93,19 @@ class LivePages:
         `page` is what is shown unless somebody looks at the same address already.
         """
         shown = self._enter(address, page)
+        loop = asyncio.get_running_loop()
         try:
-            seen = logged = 0
+            seen, logged, quiet_since = 0, 0, loop.time()
             while not self._closed.is_set():
                 changed = shown.changed
                 logged, appended = shown.page.logged_since(logged)
                 if news := shown.since(seen) + (appended.encoded() if appended else b""):
-                    seen = shown.changes
+                    seen, quiet_since = shown.changes, loop.time()
                     yield news
-                if not await _within(changed, KEEP_ALIVE_SECONDS):
+                elif loop.time() >= quiet_since + KEEP_ALIVE_SECONDS:
+                    quiet_since = loop.time()
                     yield KEEP_ALIVE
+                await _within(changed, quiet_since + KEEP_ALIVE_SECONDS - loop.time())
         finally:
             shown.viewers -= 1
             if not shown.viewers and self._pages.get(address) is shown:
