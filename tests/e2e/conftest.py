@@ -13,6 +13,9 @@ from tests.servers.rabbitmq import fresh_vhost
 #: What a test asks for that can run against a product that runs already.
 OF_A_RUNNING_ONE = {"stack", "client", "cli", "server", "large"}
 
+#: What a test asks for that starts services itself.
+OF_ONE_OF_ITS_OWN = {"rabbitmq_url", "postgres_url"}
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, with a word, what cannot be asked of the product that runs already."""
@@ -23,7 +26,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _can_be_asked(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
-    return bool(OF_A_RUNNING_ONE & fixtures) and (LEVEL == "strict" or item.get_closest_marker("strict") is None)
+    asked = OF_A_RUNNING_ONE & fixtures and not OF_ONE_OF_ITS_OWN & fixtures
+    return bool(asked) and (LEVEL == "strict" or item.get_closest_marker("strict") is None)
 
 
 @pytest.fixture(scope="session", params=SHAPES)
