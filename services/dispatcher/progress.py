@@ -25,10 +25,15 @@ KEPT = Recorded(kept=True)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The rules: `window` says how many chunks of a task, each so long, a pool may have in flight at a time."""
+    """The rules: `window` says how many chunks of a task, each so long, a pool may have in flight at a time.
+
+    A chunk is given up that `max_lost` runners died of, or that was lost `max_lost_unstarted` times in a row before
+    it was seen to run.
+    """
 
     window: Callable[[str, float], int]
     max_lost: int
+    max_lost_unstarted: int
     patience: Patience
 
     def refill(self, task: TaskProgress) -> list[OpenChunk]:
@@ -66,17 +71,24 @@ class Progress:
         return self.patience.seconds(task.mean_seconds)
 
     def _replace(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending) -> Recorded:
-        # Only a death while running counts: what was not started may be redelivered for other reasons.
-        died = chunk.state == ChunkState.RUNNING and not ending.message.alive
-        chunk.lost_count += died
-        if died and chunk.lost_count >= self.max_lost:
-            recorded = self._finish(task, chunk, ending, _given_up(ending.message, self.max_lost))
+        died = not ending.message.alive
+        _count_loss(chunk, died=died)
+        if died and (reason := self._why_give_up(chunk)):
+            recorded = self._finish(task, chunk, ending, _given_up(ending.message, reason))
             return msgspec.structs.replace(recorded, given_up=True)
         task.leave(chunk.state)
         task.chunks_ready += 1
         _next_attempt(chunk, ChunkState.READY)
         chunk.ready_at = ending.at
         return Recorded(kept=True, emit=[open_chunk(chunk, task.chunk_count)])
+
+    def _why_give_up(self, chunk: ChunkProgress) -> str:
+        if chunk.state == ChunkState.RUNNING and chunk.lost_count >= self.max_lost:
+            return f"given up: {self.max_lost} runners died while running this chunk"
+        if chunk.unstarted_count >= self.max_lost_unstarted:
+            times = f"{self.max_lost_unstarted} times in a row"
+            return f"given up: it was lost with its runner {times} before it was seen to run"
+        return ""
 
     def _retry(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, wait: float) -> Recorded:
         result = ending.message.result
@@ -154,6 +166,15 @@ def _leave_it_to_the_other(chunk: ChunkProgress, attempt: int, *, died: bool) ->
     return KEPT
 
 
+def _count_loss(chunk: ChunkProgress, *, died: bool) -> None:
+    if chunk.state == ChunkState.RUNNING:
+        chunk.lost_count += died
+        chunk.unstarted_count = 0
+    else:
+        # No proof of a death: a broker that restarts redelivers too. So it takes more of these.
+        chunk.unstarted_count += died
+
+
 def _next_attempt(chunk: ChunkProgress, state: ChunkState) -> None:
     chunk.attempts += 1
     chunk.attempt, chunk.state = chunk.attempts, state.value
@@ -165,6 +186,5 @@ def _wait(task: TaskProgress, chunk: ChunkProgress, outcome: Outcome) -> float |
     return retry.wait_seconds(outcome, chunk.failed_count + 1, task.max_attempts, task.backoff_seconds, jitter)
 
 
-def _given_up(message: ChunkFinished, max_lost: int) -> ChunkFinished:
-    reason = f"given up: {max_lost} runners died while running this chunk"
+def _given_up(message: ChunkFinished, reason: str) -> ChunkFinished:
     return msgspec.structs.replace(message, result=msgspec.structs.replace(message.result, reason=reason))

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from taskandgo.errors import StoreAwayError
@@ -121,6 +122,29 @@ async def test_only_deaths_while_running_count_as_lost(store: Store) -> None:
     given_up = await lose(store, task_id, 3)
     assert given_up.finished is not None
     assert (given_up.finished.state, given_up.finished.outcome) == (TaskState.FAILED, Outcome.LOST)
+
+
+async def test_a_chunk_that_is_lost_again_and_again_before_it_starts_is_given_up(store: Store) -> None:
+    task_id = await opened(store)
+    for attempt in (1, 2):
+        assert (await lose(store, task_id, attempt)).emit
+    handed_back = ended(task_id, attempt=3, outcome=Outcome.LOST)
+    assert (await end(store, msgspec.structs.replace(handed_back, alive=True))).emit
+    given_up = await lose(store, task_id, 4)
+    assert (given_up.given_up, given_up.finished and given_up.finished.outcome) == (True, Outcome.LOST)
+    record = await store.get_task(task_id)
+    assert record is not None
+    assert record.result is not None
+    assert record.result.reason == "given up: it was lost with its runner 3 times in a row before it was seen to run"
+
+
+async def test_what_was_seen_to_run_meanwhile_is_not_lost_in_a_row(store: Store) -> None:
+    task_id = await opened(store)
+    for attempt in (1, 2):
+        await lose(store, task_id, attempt)
+    await store.start_chunk(task_id, 0, 3, "r", NOW)
+    for attempt in (3, 4, 5):
+        assert (await lose(store, task_id, attempt)).emit
 
 
 async def test_starting_makes_the_task_running_with_an_aware_instant(store: Store) -> None:
