@@ -173,6 +173,12 @@ def _faults() -> Panels:
             {"{{queue}}": f"sum by (queue) ({rate('taskandgo_messages_redelivered_total')})"},
         ),
         lines(
+            "Set going again",
+            "What no queue and no runner held any more, and the store knew of.",
+            "ops",
+            {"{{kind}}": f"sum by (kind) ({rate('taskandgo_revived_total')})"},
+        ),
+        lines(
             "New dead letters",
             "Messages that nobody could deal with, by the queue they waited in and the kind of reason.",
             "ops",

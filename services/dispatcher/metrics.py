@@ -72,11 +72,14 @@ class DispatcherMetrics:
             "Attempts that went on while their runner had lost its connection.",
             registry=registry,
         )
-        self.revived = Counter(
-            "taskandgo_revived",
-            "What no queue and no runner held any more and was set going again: tasks, chunks, attempts.",
-            ["kind"],
-            registry=registry,
+        self.revived = from_zero(
+            Counter(
+                "taskandgo_revived",
+                "What no queue and no runner held any more and was set going again: tasks, chunks, attempts.",
+                ["kind"],
+                registry=registry,
+            ),
+            ("tasks", "chunks", "attempts"),
         )
 
     def emitted(self, priority: str, pool: str) -> None:

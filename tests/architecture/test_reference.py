@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from taskandgo.settings import BrokerSettings, LogSettings, Settings, StoreSettings
 
@@ -56,3 +57,15 @@ def test_every_part_of_the_api_has_a_comment() -> None:
 
 def _is_bare(before: str, line: str) -> bool:
     return bool(DECLARATION.match(line)) and not before.strip().startswith("//") and "//" not in line
+
+
+def test_every_alert_has_an_entry_in_the_runbook_and_a_case_that_fires_it() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    anchors = {"docs/runbook.md#" + re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    folder = ROOT / "deploy" / "prometheus"
+    rules = [rule for group in yaml.safe_load((folder / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+    cases = yaml.safe_load((folder / "alerts_test.yml").read_text())["tests"]
+    fired = {one["alertname"] for case in cases for one in case["alert_rule_test"] if one.get("exp_alerts")}
+    assert {rule["annotations"]["runbook_url"] for rule in rules} - anchors == set()
+    assert {rule["alert"] for rule in rules} == fired
+    assert all(f"`{rule['alert']}`" in (ROOT / "docs" / "runbook.md").read_text() for rule in rules)

@@ -41,7 +41,7 @@ def observed(rabbitmq_url: str, postgres_url: str, tmp_path_factory: pytest.Temp
         "DISPATCHER_HTTP_LISTEN": listens["dispatcher"],
         "RUNNER_HTTP_LISTEN": listens["runner"],
         "RUNNER_HEARTBEAT_SECONDS": "0.5",
-        "MONITOR_RUNNER_GONE_SECONDS": "3",
+        "MONITOR_RUNNER_GONE_SECONDS": "8",
         "RUNNER_SLOTS": "1",
     }
     with receiving() as traces, running("services", folder, env | tracing_to(traces)) as stack:

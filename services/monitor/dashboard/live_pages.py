@@ -151,8 +151,10 @@ async def _read(shown: _Shown) -> None:
         shown.show(await shown.page.frames())
     except Exception:
         # What one reading stumbles over the next may not; until then the viewers keep what they have.
+        # They are not woken: whoever is woken for nothing again and again never comes to keep its connection alive.
         log.exception("dashboard.page_failed")
-    shown.wake()
+    else:
+        shown.wake()
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:
