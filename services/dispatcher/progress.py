@@ -61,7 +61,7 @@ class Progress:
             return self._replace(task, chunk, ending)
         wait = None
         if message.result.outcome is not Outcome.SUCCEEDED:
-            wait = _wait(task, chunk, message.result.outcome)
+            wait = _wait_seconds(task, chunk, message.result.outcome)
         if wait is None:
             return self._finish(task, chunk, ending, message)
         return self._retry(task, chunk, ending, wait)
@@ -76,6 +76,9 @@ class Progress:
         if died and (reason := self._why_give_up(chunk)):
             recorded = self._finish(task, chunk, ending, _given_up(ending.message, reason))
             return msgspec.structs.replace(recorded, given_up=True)
+        if chunk.unstarted_count > 1:
+            # Apart from what was lost with it: the next runner that it kills should not be theirs again.
+            return self._wait(task, chunk, ending, random.uniform(0, chunk.unstarted_count))  # noqa: S311 - no secret
         task.leave(chunk.state)
         task.chunks_ready += 1
         _next_attempt(chunk, ChunkState.READY)
@@ -91,15 +94,18 @@ class Progress:
         return ""
 
     def _retry(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, wait: float) -> Recorded:
+        chunk.failed_count += 1
+        chunk.out_of_memory_count += ending.message.result.outcome is Outcome.OUT_OF_MEMORY
+        return msgspec.structs.replace(self._wait(task, chunk, ending, wait), retried=True)
+
+    def _wait(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, wait: float) -> Recorded:
         result = ending.message.result
         task.leave(chunk.state)
-        chunk.failed_count += 1
-        chunk.out_of_memory_count += result.outcome is Outcome.OUT_OF_MEMORY
         chunk.due_at = ending.at + timedelta(seconds=wait)
         chunk.reason = f"attempt {ending.message.attempt}: {result.outcome}, {result.reason}".replace("\0", "")
         _next_attempt(chunk, ChunkState.WAITING)
         task.set_timer(TimerKind.RETRY, chunk.chunk_index, chunk.due_at)
-        return msgspec.structs.replace(self._with_next(task, chunk), retried=True)
+        return self._with_next(task, chunk)
 
     def _finish(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, message: ChunkFinished) -> Recorded:
         task.leave(chunk.state)
@@ -181,7 +187,7 @@ def _next_attempt(chunk: ChunkProgress, state: ChunkState) -> None:
     chunk.runner, chunk.started_at, chunk.changed = "", None, True
 
 
-def _wait(task: TaskProgress, chunk: ChunkProgress, outcome: Outcome) -> float | None:
+def _wait_seconds(task: TaskProgress, chunk: ChunkProgress, outcome: Outcome) -> float | None:
     jitter = random.random()  # noqa: S311 - no secret
     return retry.wait_seconds(outcome, chunk.failed_count + 1, task.max_attempts, task.backoff_seconds, jitter)
 
