@@ -137,6 +137,12 @@ def test_the_levels_are_given_by_what_the_files_say() -> None:
     }
 
 
+def test_the_dashboards_buttons_lead_to_ingest() -> None:
+    host, _, port = environment("monitor")["MONITOR_INGEST_GRPC"].partition(":")
+    assert int(port) == port_of(environment(host)["INGEST_GRPC_LISTEN"])
+    assert set(services()["monitor"]["networks"]) & set(services()[host]["networks"])
+
+
 def test_a_runner_is_stopped_no_earlier_than_it_has_drained() -> None:
     seconds = int(services()["runner"]["stop_grace_period"].removesuffix("s"))
     assert seconds > SETTINGS["runner"].model_fields["runner_drain_seconds"].default

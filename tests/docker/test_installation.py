@@ -1,9 +1,10 @@
-"""`docker compose up`, used: end-to-end tests at both levels, more runners, restarts under load, what is scraped."""
+"""`docker compose up`, used: end-to-end tests, the dashboard, more runners, restarts under load, what is scraped."""
 
 import asyncio
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,9 +12,12 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
+import httpx
 import pytest
+import yaml
 
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
@@ -21,6 +25,7 @@ from tests.docker.installation import LEVELS, ROOT, Installation, installed
 
 RESTARTED = ("runner", "dispatcher", "monitor", "ingest", "rabbitmq", "postgres")
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+DASHBOARD = "http://127.0.0.1:8081"
 SCRAPED = {"ingest", "dispatcher", "runner", "monitor"}
 
 
@@ -61,9 +66,51 @@ def test_prometheus_scrapes_every_service(installation: Installation) -> None:
 
 def scraped() -> Counter[str]:
     """How many targets of each of our services are up."""
-    with urllib.request.urlopen("http://127.0.0.1:9090/api/v1/targets", timeout=10) as answer:
-        targets = json.load(answer)["data"]["activeTargets"]
+    targets = prometheus("targets")["activeTargets"]
     return Counter(one["labels"]["job"] for one in targets if one["health"] == "up" and one["labels"]["job"] in SCRAPED)
+
+
+def prometheus(asked: str) -> Any:
+    """What Prometheus answers to a question of its API."""
+    with urllib.request.urlopen(f"http://127.0.0.1:9090/api/v1/{asked}", timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+@pytest.mark.timeout(120)
+def test_prometheus_evaluates_every_alert(installation: Installation) -> None:
+    installation.up()
+    deadline = time.monotonic() + 60
+    while "unknown" in (found := alerts()).values() and time.monotonic() < deadline:
+        time.sleep(1)  # not evaluated yet
+    declared = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]
+    assert found == {rule["alert"]: "ok" for group in declared for rule in group["rules"]}
+
+
+def alerts() -> dict[str, str]:
+    """Each alert's health, by its name."""
+    return {rule["name"]: rule["health"] for group in prometheus("rules")["groups"] for rule in group["rules"]}
+
+
+@pytest.mark.timeout(120)
+async def test_the_dashboard_shows_a_task_and_its_button_cancels_it(installation: Installation) -> None:
+    installation.up()
+    run = uuid.uuid4().hex
+    async with (
+        grpc.aio.insecure_channel("127.0.0.1:50051") as channel,
+        httpx.AsyncClient(base_url=DASHBOARD, headers={"origin": DASHBOARD}) as browser,
+    ):
+        client = api_grpc.SchedulerStub(channel)
+        await submit(client, run, 0, "import time; time.sleep(100)")
+        page = await browser.get(f"/tasks/{run}-0")
+        loaded = [await browser.get(path) for path in re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)]
+        pressed = await browser.post(f"/tasks/{run}-0/cancel")
+        (task,) = await listed(client, run)
+
+    assert page.status_code == 200
+    assert loaded
+    assert {one.status_code for one in loaded} == {200}
+    assert pressed.is_success or pressed.is_redirect, pressed.text
+    assert task.state == api.TASK_STATE_CANCELLED
 
 
 @pytest.mark.timeout(300)

@@ -14,6 +14,7 @@ from services.monitor.settings import MonitorSettings
 from services.runner.settings import RunnerSettings
 from taskandgo.broker import topology
 from taskandgo.settings import Settings, StoreSettings, load, parse_listen
+from taskandgo.telemetry.tracing import ENDPOINTS, asked_for
 from tests.deploy.kustomize.rendered import ROOT, Item, containers, everything, named, of_kind, overlay
 
 SETTINGS: dict[str, type[Settings]] = {
@@ -24,6 +25,8 @@ SETTINGS: dict[str, type[Settings]] = {
     "migrate": StoreSettings,
 }
 SERVICES = ("ingest", "dispatcher", "runner", "monitor")
+#: OpenTelemetry's own.
+TRACING = {ENDPOINTS[1]}
 #: What Kubernetes fills in.
 FIELDS = {"metadata.name": "pod-1"}
 
@@ -79,7 +82,7 @@ def test_every_variable_is_a_setting_of_that_service(name: str) -> None:
     for container in containers(named(everything(), "Deployment", name)):
         own = {field.upper() for field in SETTINGS[container["args"][0]].model_fields}
         assert {env["name"] for env in container["env"]} <= own
-        assert set(environment(with_secrets(everything()), container)) <= every
+        assert set(environment(with_secrets(everything()), container)) - TRACING <= every
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -129,6 +132,21 @@ def test_runners_are_sent_to_the_port_of_blobs(monkeypatch: pytest.MonkeyPatch) 
 
     assert isinstance(settings, DispatcherSettings)
     assert settings.dispatcher_blob_url == f"http://ingest-blobs:{port}"
+
+
+def test_with_tracing_every_service_is_told_where_traces_go() -> None:
+    for name in SERVICES:
+        (container,) = named(everything(), "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        assert asked_for(environment(with_secrets(everything()), container))
+
+
+def test_the_dashboards_buttons_lead_to_ingest(monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = named(everything(), "Deployment", "monitor")["spec"]["template"]["spec"]["containers"]
+    settings = _settings(monkeypatch, everything(), container)
+    port = named(everything(), "Service", "ingest")["spec"]["ports"][0]["port"]
+
+    assert isinstance(settings, MonitorSettings)
+    assert settings.monitor_ingest_grpc == f"ingest:{port}"
 
 
 def _triggers(items: tuple[Item, ...], name: str) -> list[dict[str, Any]]:

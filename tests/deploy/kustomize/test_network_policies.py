@@ -31,16 +31,18 @@ PEERS = {
     "prometheus": Peer("monitoring", {"app.kubernetes.io/name": "prometheus"}),
     "keda": Peer("keda", {"app.kubernetes.io/name": "keda-operator"}),
     "broker-operator": Peer("rabbitmq-system"),
+    "collector": Peer("tracing"),
     "dns": DNS,
 }
-PORTS = (53, 443, 4369, 5432, 5671, 5672, 6443, 8080, 8081, 8082, 8083, 8084, 15672, 15692, 25672, 50051)
+PORTS = (53, 443, 4317, 4369, 5432, 5671, 5672, 6443, 8080, 8081, 8082, 8083, 8084, 15672, 15692, 25672, 50051)
 
 SERVICES = ("ingest", "dispatcher", "runner", "monitor")
-CLIENTS = ("stranger", "prometheus", "keda", "broker-operator", "dns")
+CLIENTS = ("stranger", "prometheus", "keda", "broker-operator", "collector", "dns")
 BASE = {
     *((name, "rabbitmq", 5672) for name in SERVICES),
     *((name, "postgres", 5432) for name in ("ingest", "dispatcher", "monitor")),
     ("runner", "ingest", 8084),
+    ("monitor", "ingest", 50051),
     *((name, "ingest", port) for name in CLIENTS for port in (8080, 50051)),
     *((name, "dns", 53) for name in (*SERVICES, "rabbitmq", "postgres")),
 }
@@ -120,8 +122,7 @@ def test_on_a_laptop_these_reach_one_another_and_nobody_else() -> None:
 def test_in_production_operators_and_prometheus_are_let_in_besides() -> None:
     # PostgreSQL is not ours there; what it lets in is told by whoever runs it.
     at_postgres = {way for way in BASE if "postgres" in way[:2]}
-    to_api_server = {(("rabbitmq"), name, port) for name in ("stranger", "prometheus", "keda", "broker-operator", "dns")
-                     for port in (443, 6443)}  # fmt: skip
+    to_api_server = {("rabbitmq", name, port) for name in CLIENTS for port in (443, 6443)}
     found = {way for way in matrix(overlay("production")) if "postgres" not in way[:2]}
 
     assert found == (BASE - at_postgres) | NODES | SCRAPED | {("keda", "rabbitmq", 15672)} | to_api_server
@@ -140,3 +141,9 @@ def test_with_a_deletion_cost_it_reaches_the_api_server_by_its_address_and_no_po
 
     assert matrix(items) == matrix(overlay("production"))
     assert all(set(peer) == {"ipBlock"} for peer in policy["spec"]["egress"][0]["to"])
+
+
+def test_with_tracing_every_service_reaches_the_collector_and_nobody_more() -> None:
+    ways = matrix(combined("tracing", on="overlays/minikube"))
+
+    assert ways == BASE | {(name, "collector", 4317) for name in SERVICES}

@@ -18,7 +18,7 @@ VERSIONS = ("1.30", "1.37")
 SCALING = ((), ("autoscaling-hpa",), ("autoscaling-keda",))
 ISOLATION = ((), ("strict",), ("strict", "strict-apparmor"))
 BROKERS = ("rabbitmq", "rabbitmq-operator")
-ALWAYS = ("gateway", "monitoring", "postgres")
+ALWAYS = ("gateway", "monitoring", "postgres", "tracing")
 IN_PRODUCTION = ("autoscaling-keda", "gateway", "monitoring", "rabbitmq-operator")
 INSTEAD = ("autoscaling-hpa", "rabbitmq")
 
