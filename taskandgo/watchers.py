@@ -118,7 +118,8 @@ class Watchers:
         assert self.subscription is not None
         await asyncio.wait([bound])
         if task_id in self._events:
-            # Somebody else has come to watch it meanwhile.
+            # Somebody else has come to watch it meanwhile, and unbinds it on leaving even if it bound nothing itself.
+            self._bindings.setdefault(task_id, bound)
             return
         try:
             await asyncio.gather(*(self.subscription.unbind(f"{event}.*.{task_id}") for event in EVENTS))

@@ -79,7 +79,8 @@ def make_parts(settings: DispatcherSettings, broker: Broker, store: Store, clock
     metrics = DispatcherMetrics()
     pools, claims, timers = Pools(clock), Claims(clock), FireTimers(store, clock)
     patience = Patience(settings.dispatcher_straggler_factor, settings.dispatcher_straggler_least_seconds)
-    progress = Progress(pools.window, settings.dispatcher_max_lost, patience)
+    most = settings.dispatcher_max_lost, settings.dispatcher_max_lost_unstarted
+    progress = Progress(pools.window, *most, patience)
     emit = _emit_chunks(settings, broker, store, metrics, clock)
     open_task = OpenTask(store, emit, progress, pools, clock)
     timers.on(TimerKind.START, StartTask(store, open_task))

@@ -25,10 +25,15 @@ KEPT = Recorded(kept=True)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The rules: `window` says how many chunks of a task, each so long, a pool may have in flight at a time."""
+    """The rules: `window` says how many chunks of a task, each so long, a pool may have in flight at a time.
+
+    A chunk is given up that `max_lost` runners died of, or that was lost `max_lost_unstarted` times in a row before
+    it was seen to run.
+    """
 
     window: Callable[[str, float], int]
     max_lost: int
+    max_lost_unstarted: int
     patience: Patience
 
     def refill(self, task: TaskProgress) -> list[OpenChunk]:
@@ -56,7 +61,7 @@ class Progress:
             return self._replace(task, chunk, ending)
         wait = None
         if message.result.outcome is not Outcome.SUCCEEDED:
-            wait = _wait(task, chunk, message.result.outcome)
+            wait = _wait_seconds(task, chunk, message.result.outcome)
         if wait is None:
             return self._finish(task, chunk, ending, message)
         return self._retry(task, chunk, ending, wait)
@@ -66,28 +71,41 @@ class Progress:
         return self.patience.seconds(task.mean_seconds)
 
     def _replace(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending) -> Recorded:
-        # Only a death while running counts: what was not started may be redelivered for other reasons.
-        died = chunk.state == ChunkState.RUNNING and not ending.message.alive
-        chunk.lost_count += died
-        if died and chunk.lost_count >= self.max_lost:
-            recorded = self._finish(task, chunk, ending, _given_up(ending.message, self.max_lost))
+        died = not ending.message.alive
+        _count_loss(chunk, died=died)
+        if died and (reason := self._why_give_up(chunk)):
+            recorded = self._finish(task, chunk, ending, _given_up(ending.message, reason))
             return msgspec.structs.replace(recorded, given_up=True)
+        if chunk.unstarted_count > 1:
+            # Apart from what was lost with it: the next runner that it kills should not be theirs again.
+            return self._wait(task, chunk, ending, random.uniform(0, chunk.unstarted_count))  # noqa: S311 - no secret
         task.leave(chunk.state)
         task.chunks_ready += 1
         _next_attempt(chunk, ChunkState.READY)
         chunk.ready_at = ending.at
         return Recorded(kept=True, emit=[open_chunk(chunk, task.chunk_count)])
 
+    def _why_give_up(self, chunk: ChunkProgress) -> str:
+        if chunk.state == ChunkState.RUNNING and chunk.lost_count >= self.max_lost:
+            return f"given up: {self.max_lost} runners died while running this chunk"
+        if chunk.unstarted_count >= self.max_lost_unstarted:
+            times = f"{self.max_lost_unstarted} times in a row"
+            return f"given up: it was lost with its runner {times} before it was seen to run"
+        return ""
+
     def _retry(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, wait: float) -> Recorded:
+        chunk.failed_count += 1
+        chunk.out_of_memory_count += ending.message.result.outcome is Outcome.OUT_OF_MEMORY
+        return msgspec.structs.replace(self._wait(task, chunk, ending, wait), retried=True)
+
+    def _wait(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, wait: float) -> Recorded:
         result = ending.message.result
         task.leave(chunk.state)
-        chunk.failed_count += 1
-        chunk.out_of_memory_count += result.outcome is Outcome.OUT_OF_MEMORY
         chunk.due_at = ending.at + timedelta(seconds=wait)
         chunk.reason = f"attempt {ending.message.attempt}: {result.outcome}, {result.reason}".replace("\0", "")
         _next_attempt(chunk, ChunkState.WAITING)
         task.set_timer(TimerKind.RETRY, chunk.chunk_index, chunk.due_at)
-        return msgspec.structs.replace(self._with_next(task, chunk), retried=True)
+        return self._with_next(task, chunk)
 
     def _finish(self, task: TaskProgress, chunk: ChunkProgress, ending: Ending, message: ChunkFinished) -> Recorded:
         task.leave(chunk.state)
@@ -154,17 +172,25 @@ def _leave_it_to_the_other(chunk: ChunkProgress, attempt: int, *, died: bool) ->
     return KEPT
 
 
+def _count_loss(chunk: ChunkProgress, *, died: bool) -> None:
+    if chunk.state == ChunkState.RUNNING:
+        chunk.lost_count += died
+        chunk.unstarted_count = 0
+    else:
+        # No proof of a death: a broker that restarts redelivers too. So it takes more of these.
+        chunk.unstarted_count += died
+
+
 def _next_attempt(chunk: ChunkProgress, state: ChunkState) -> None:
     chunk.attempts += 1
     chunk.attempt, chunk.state = chunk.attempts, state.value
     chunk.runner, chunk.started_at, chunk.changed = "", None, True
 
 
-def _wait(task: TaskProgress, chunk: ChunkProgress, outcome: Outcome) -> float | None:
+def _wait_seconds(task: TaskProgress, chunk: ChunkProgress, outcome: Outcome) -> float | None:
     jitter = random.random()  # noqa: S311 - no secret
     return retry.wait_seconds(outcome, chunk.failed_count + 1, task.max_attempts, task.backoff_seconds, jitter)
 
 
-def _given_up(message: ChunkFinished, max_lost: int) -> ChunkFinished:
-    reason = f"given up: {max_lost} runners died while running this chunk"
+def _given_up(message: ChunkFinished, reason: str) -> ChunkFinished:
     return msgspec.structs.replace(message, result=msgspec.structs.replace(message.result, reason=reason))

@@ -19,6 +19,12 @@ class DispatcherSettings(BrokerSettings, StoreSettings, BlobSettings, LogSetting
     dispatcher_max_lost: int = Field(
         3, ge=1, le=100, description="runners that may die while running a chunk before it is given up"
     )
+    dispatcher_max_lost_unstarted: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="times in a row that a chunk may be lost before it was seen to run, ahead of being given up",
+    )
     dispatcher_stranded_seconds: float = Field(
         20.0,
         ge=1,

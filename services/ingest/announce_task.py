@@ -14,7 +14,7 @@ from services.ingest.metrics import IngestMetrics
 from taskandgo.broker.broker import Broker
 from taskandgo.clock import Clock
 from taskandgo.crash_points import CrashPoint, crash_point
-from taskandgo.errors import AwayError
+from taskandgo.errors import AwayError, UnroutableError
 from taskandgo.messages import Message, TaskCancelled, TaskSubmitted
 from taskandgo.store.records import Unconfirmed
 from taskandgo.store.store import Store
@@ -40,7 +40,7 @@ class Announcer:
         self._store = store
         self._clock = clock
         self._metrics = metrics
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[bool]] = set()
         self._returned = asyncio.Event()
 
     def announce(self, task_id: str, message: Message, kind: str) -> None:
@@ -62,14 +62,18 @@ class Announcer:
             sweeping.cancel()
             await asyncio.gather(sweeping, *self._under_way, return_exceptions=True)
 
-    async def _publish(self, task_id: str, message: Message, kind: str) -> None:
+    async def _publish(self, task_id: str, message: Message, kind: str) -> bool:
+        """Whether the broker holds it."""
         try:
             with self._metrics.unconfirmed.track_inprogress():
                 await self._broker.publish(message)
             crash_point(CrashPoint.OUTBOX_PUBLISHED, task_id)
             await self._store.confirm_published(task_id, kind)
-        except AwayError as error:
+        except (AwayError, UnroutableError) as error:
+            # Unroutable when somebody deleted the queue: once it is declared anew, the sweep fills it.
             log.warning("task.unconfirmed", task_id=task_id, kind=kind, error=str(error))
+            return False
+        return True
 
     async def _sweep_for_ever(self) -> None:
         while True:
@@ -81,6 +85,9 @@ class Announcer:
                     await self._sweep(kind, self._clock.now() - age)
             except AwayError as error:
                 log.warning("outbox.waiting", error=str(error))
+            except Exception:
+                # Nobody else would publish what this ingest could not, for as long as this process lives.
+                log.exception("outbox.failed")
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._returned.wait()
@@ -91,6 +98,7 @@ class Announcer:
         while self._broker.connected and (tasks := await self._store.unconfirmed(kind, PAGE, older_than)):
             log.info("outbox.published_again", kind=kind, tasks=len(tasks))
             self._metrics.published_again.labels(kind).inc(len(tasks))
-            await asyncio.gather(*(self._publish(one.task.task_id, KINDS[kind](one), kind) for one in tasks))
-            if len(tasks) < PAGE:
+            publishing = (self._publish(one.task.task_id, KINDS[kind](one), kind) for one in tasks)
+            # The same ones would be found again at once, and refused again.
+            if not all(await asyncio.gather(*publishing)) or len(tasks) < PAGE:
                 return

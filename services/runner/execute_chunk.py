@@ -97,13 +97,16 @@ class ExecuteChunk:
 
     async def _take(self, chunk: ChunkReady, end: BoxEnd, result: AttemptResult) -> AttemptResult:
         """The result, with large output in blobs."""
+        problem = end.stdout.problem or end.stderr.problem
+        if problem and result.outcome is Outcome.SUCCEEDED:
+            return _not_kept(end, result, problem)
         blobs: dict[str, BlobRef] = {}
         try:
             for name, captured in (("stdout_blob", end.stdout), ("stderr_blob", end.stderr)):
                 if captured.spilled and chunk.blobs:
                     blobs[name] = await self.blobs.take(chunk, chunk.blobs, captured.spilled)
         except (BlobsAwayError, BlobRefusedError) as error:
-            return _not_kept(end, result, f"what it wrote could not be kept: {error}")
+            return _not_kept(end, result, str(error))
         return msgspec.structs.replace(result, **blobs) if blobs else result
 
     def _result(self, end: BoxEnd, program: Program, limits: BoxLimits) -> AttemptResult:
@@ -146,13 +149,13 @@ def _end(fetching: asyncio.Task[GrowingFile]) -> None:
     fetching.cancel()
 
 
-def _not_kept(end: BoxEnd, result: AttemptResult, reason: str) -> AttemptResult:
+def _not_kept(end: BoxEnd, result: AttemptResult, why: str) -> AttemptResult:
     """The code ran, but a result without its output would be no result; its beginning helps whoever looks into it."""
     stdout, stderr = end.stdout.beginning(INLINE_BYTES), end.stderr.beginning(INLINE_BYTES)
     return msgspec.structs.replace(
         result,
         outcome=Outcome.SANDBOX_ERROR,
-        reason=reason,
+        reason=f"what it wrote could not be kept: {why}",
         stdout=stdout,
         stderr=stderr,
         stdout_truncated=end.stdout.total_bytes > len(stdout),

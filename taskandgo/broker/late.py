@@ -1,10 +1,12 @@
 """A broker that may not be there yet: a service that can do without it starts at once, and has it when it answers.
 
 Promises: while there is none, kept messages are refused with BrokerAwayError and others dropped, as when it is away
-later; what was to be consumed and bound is, as soon as it is there.
+later; what was to be consumed and bound is, as soon as it is there; one that answers late and cannot be used is tried
+again for as long as the service runs, and only one that answers in time and cannot be used ends it.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,8 @@ from taskandgo.broker.topology import ROUTES, Queue
 from taskandgo.errors import BrokerAwayError
 from taskandgo.messages import Message
 from taskandgo.settings import BrokerSettings
+
+AGAIN_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -31,6 +35,7 @@ async def open_broker_late(settings: BrokerSettings, patience_seconds: float = 3
         arriving.cancel()
         if opening.done():
             await opening
+        late.patient = True
         yield late
     finally:
         left.set()
@@ -44,16 +49,29 @@ class LateBroker:
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
+        self.patient = False
         self._broker: Broker | None = None
         self._on_return: list[Callable[[], None]] = []
         self._waiting: list[LateSubscription] = []
 
     async def open(self, settings: BrokerSettings, left: asyncio.Event) -> None:
         """Have the broker until `left`."""
+        while True:
+            try:
+                return await self._have(settings, left)
+            except Exception:
+                if left.is_set() or not self.patient:
+                    raise
+                # Nobody waits for this any more, so nobody else would hear of it, or try again.
+                log.exception("broker.unusable")
+            await asyncio.sleep(AGAIN_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+
+    async def _have(self, settings: BrokerSettings, left: asyncio.Event) -> None:
         async with open_broker(settings) as broker:
-            while self._waiting:
-                await self._waiting[0].begin(broker)
-                self._waiting.pop(0)
+            # It may grow meanwhile; none is left out before all have begun, since the next broker would need them.
+            for subscription in self._waiting:
+                await subscription.begin(broker)
+            self._waiting.clear()
             self._broker = broker
             for call in self._on_return:
                 broker.on_return(call)
@@ -123,9 +141,16 @@ class LateSubscription:
 
     async def begin(self, broker: Broker) -> None:
         """There is a broker."""
-        if not self.stopped:
-            bound = replace(self.queue, bindings=(*self.queue.bindings, *sorted(self.keys)))
-            self.begun = await broker.consume(bound, self.handler, prefetch=self.prefetch)
+        if self.stopped:
+            return
+        bound = self.keys.copy()
+        queue = replace(self.queue, bindings=(*self.queue.bindings, *sorted(bound)))
+        self.begun = begun = await broker.consume(queue, self.handler, prefetch=self.prefetch)
+        # What was asked for meanwhile found nobody to ask.
+        changed = (*map(begun.bind, self.keys - bound), *map(begun.unbind, bound - self.keys))
+        await asyncio.gather(*changed)
+        if self.stopped:
+            await begun.stop()
 
     async def bind(self, routing_key: str) -> None:
         """Also take messages of this key."""

@@ -162,7 +162,7 @@ HOW: dict[Outcome, tuple[ReasonCode, Callable[[TaskFacts, EndedAttempt], str], s
     Outcome.SANDBOX_ERROR: (
         ReasonCode.SANDBOX_ERROR,
         _plain,
-        "it never ran: taskandgo doctor on the runner's machine says what to mend; then taskandgo retry {task}",
+        "not the code's fault: mend its runner, taskandgo doctor there may say how; then taskandgo retry {task}",
     ),
     Outcome.CANCELLED: (ReasonCode.CANCELLED, _plain, "taskandgo retry {task} runs it again"),
 }

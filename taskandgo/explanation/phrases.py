@@ -4,22 +4,30 @@ from collections.abc import Sequence
 from datetime import datetime
 
 SHOWN_INDEXES = 20
-LEAST_SECONDS, MINUTE, HOUR, DAY = 0.001, 60, 3600, 86_400
+MILLISECOND, TENTH, MINUTE, HOUR, DAY = 0.001, 0.1, 60, 3600, 86_400
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 
 def duration(seconds: float) -> str:
-    """A duration with its two largest units."""
-    if seconds < 1:
-        return f"{seconds:.2g} s" if seconds >= LEAST_SECONDS else "0 s"
+    """A duration with its two largest units, or with two or three digits."""
+    if seconds < TENTH:
+        return _milliseconds(seconds)
     if seconds < MINUTE:
-        return f"{seconds:.3g} s"
+        return f"{seconds:.{2 if seconds < 1 else 3}g} s"
     whole = round(seconds)
     for unit, size, part, part_size in (("d", DAY, "h", HOUR), ("h", HOUR, "min", MINUTE), ("min", MINUTE, "s", 1)):
         if whole >= size:
             rest = whole % size // part_size
             return f"{whole // size} {unit} {rest} {part}" if rest else f"{whole // size} {unit}"
     raise AssertionError("less than a minute is dealt with above")
+
+
+def _milliseconds(seconds: float) -> str:
+    if seconds < MILLISECOND:
+        return "0 s"
+    # Two digits of 99.6 would be said as 1e+02.
+    digits = ".2g" if seconds < 10 * MILLISECOND else ".0f"
+    return f"{seconds * 1000:{digits}} ms"
 
 
 def between(start: datetime, end: datetime) -> str:

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from taskandgo.task import BlobRef, Value
 
-#: What a timer that concerns a whole task has as its chunk.
-WHOLE_TASK = -1
-
 
 class Written(Value, frozen=True):
     """A blob that has been written under an id of its own."""

@@ -34,6 +34,7 @@ class ChunkProgress:
     lost_count: int
     failed_count: int
     out_of_memory_count: int
+    unstarted_count: int
     state: str
     ready_at: datetime | None
     due_at: datetime | None

@@ -34,7 +34,8 @@ OPEN_CHUNK = insert(chunk)
 MOVE_CHUNK = update(chunk).where(*THIS_CHUNK)
 # Spelt out, since IN cannot be part of a statement over many rows.
 MOVE_TASK = update(task).where(task.c.task_id == bindparam("of_task"), or_(*(task.c.state == s for s in OPEN)))
-FRESH = {"duplicate": 0, "lost_count": 0, "failed_count": 0, "out_of_memory_count": 0, "runner": ""}
+COUNTS = ("lost_count", "failed_count", "out_of_memory_count", "unstarted_count")
+FRESH = {"duplicate": 0, "runner": "", **dict.fromkeys(COUNTS, 0)}
 
 
 async def save(

@@ -115,6 +115,8 @@ chunk = Table(
     Column("lost_count", Integer, nullable=False),
     Column("failed_count", Integer, nullable=False),
     Column("out_of_memory_count", Integer, nullable=False),
+    # Attempts in a row that were lost before they were seen to run.
+    Column("unstarted_count", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     # When its present attempt, or the younger of two, was last let into the queue.
     Column("ready_at", Instant),

@@ -4,6 +4,7 @@ Promises: remembers what was answered `success`, and nothing else counts as acce
 """
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,6 +27,23 @@ OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.lb_policy_name", "round_robin"),
 ]
+#: gRPC's own way to repeat what a server that goes away did not take up, which every client library has.
+RETRIES = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "scheduler.Scheduler"}],
+                "retryPolicy": {
+                    "maxAttempts": 5,
+                    "initialBackoff": "0.2s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+                },
+            }
+        ]
+    }
+)
 Call = Callable[[api_grpc.SchedulerStub], Awaitable[Any]]
 
 
@@ -34,6 +52,8 @@ class Client:
     """Submits, cancels and retries over several ingests."""
 
     addresses: Sequence[str]
+    #: Whether its channels repeat calls by themselves.
+    retries: bool = False
     submitted: dict[str, MixedTask] = field(default_factory=dict)
     accepted: dict[str, MixedTask] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
@@ -48,8 +68,9 @@ class Client:
 
     async def __aenter__(self) -> "Client":
         """Open a channel to every ingest."""
+        options = [*OPTIONS, ("grpc.service_config", RETRIES)] if self.retries else OPTIONS
         for address in self.addresses:
-            channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(address, OPTIONS))
+            channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(address, options))
             self._stubs.append(api_grpc.SchedulerStub(channel))
         return self
 

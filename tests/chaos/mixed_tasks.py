@@ -113,11 +113,12 @@ def split_with_one_bad(number: int, _dice: random.Random) -> MixedTask:
 
 
 def large_output(number: int, _dice: random.Random) -> MixedTask:
-    """Writes more than a message holds."""
+    """Writes more than a message holds; a runner whose disk is full cannot keep it, and another has to."""
     digest = hashlib.sha256(str(number).encode()).hexdigest()
-    return _batch(
-        "large output", f"python:print('{digest}' * {LARGE_BYTES // 64}, end='')", digest * (LARGE_BYTES // 64)
-    )
+    code = f"python:print('{digest}' * {LARGE_BYTES // 64}, end='')"
+    made = _batch("large output", code, digest * (LARGE_BYTES // 64))
+    made.task.retry.MergeFrom(api.Retry(max_attempts=6, backoff=Duration(seconds=1)))
+    return made
 
 
 KINDS: dict[Callable[[int, random.Random], MixedTask], int] = {

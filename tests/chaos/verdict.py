@@ -107,11 +107,6 @@ def _wrong(client: Client, task_id: str, status: api.TaskStatus) -> str:
         return ""  # its cancel came too late
     if status.state != mixed.state:
         return f"{api.TaskState.Name(status.state)}, {status.result.reason or status.result.stderr[-500:]}"
-    if mixed.stdout is not None and status.result.stdout != mixed.stdout and not _cut_off(mixed.stdout, status.result):
+    if mixed.stdout is not None and status.result.stdout != mixed.stdout:
         return f"wrote {status.result.stdout[:200]!r}, not {mixed.stdout[:200]!r}"
     return ""
-
-
-def _cut_off(stdout: str, result: api.Result) -> bool:
-    """Whether it is the beginning, and says that there was more: the disk of its runner was full."""
-    return result.stdout_truncated and result.stdout != "" and stdout.startswith(result.stdout)

@@ -13,7 +13,12 @@ from taskandgo.task import AttemptResult, TaskSpec
 from taskandgo.words import Outcome, Priority
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-RULES = Progress(window=lambda _pool, _seconds: 100, max_lost=2, patience=Patience(factor=4, least_seconds=1))
+RULES = Progress(
+    window=lambda _pool, _seconds: 100,
+    max_lost=2,
+    max_lost_unstarted=3,
+    patience=Patience(factor=4, least_seconds=1),
+)
 
 
 def submission(

@@ -19,7 +19,12 @@ from taskandgo.words import ChunkState, Outcome, Priority, Strategy, TaskState, 
 from tests.contract.store_steps import NOW, ended, opening
 
 WINDOW = 4
-RULES = Progress(window=lambda _pool, _seconds: WINDOW, max_lost=2, patience=Patience(factor=4, least_seconds=1))
+RULES = Progress(
+    window=lambda _pool, _seconds: WINDOW,
+    max_lost=2,
+    max_lost_unstarted=3,
+    patience=Patience(factor=4, least_seconds=1),
+)
 LEASE = timedelta(seconds=30)
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from taskandgo.errors import StoreAwayError
 from taskandgo.messages import ChunkFinished
 from taskandgo.store.connect import open_store
 from taskandgo.store.migrate import migrate
-from taskandgo.store.records import Acceptance, Recorded, TaskFilter
+from taskandgo.store.records import Acceptance, Due, Recorded, TaskFilter
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult
-from taskandgo.words import Outcome, TaskState
+from taskandgo.words import Outcome, TaskState, TimerKind
 from tests.contract.store_steps import NOW, RULES, end, ended, lose, opened, opening, submission
 from tests.servers.postgres import private_postgres
 from tests.servers.rabbitmq import free_port
@@ -121,6 +122,38 @@ async def test_only_deaths_while_running_count_as_lost(store: Store) -> None:
     given_up = await lose(store, task_id, 3)
     assert given_up.finished is not None
     assert (given_up.finished.state, given_up.finished.outcome) == (TaskState.FAILED, Outcome.LOST)
+
+
+async def test_a_chunk_that_is_lost_again_and_again_before_it_starts_is_given_up(store: Store) -> None:
+    task_id = await opened(store)
+    handed_back = ended(task_id, attempt=1, outcome=Outcome.LOST)
+    assert (await end(store, msgspec.structs.replace(handed_back, alive=True))).emit
+    assert (await lose(store, task_id, 2)).emit
+    assert await woken_after_loss(store, task_id, 3)
+    given_up = await lose(store, task_id, 4)
+    assert (given_up.given_up, given_up.finished and given_up.finished.outcome) == (True, Outcome.LOST)
+    record = await store.get_task(task_id)
+    assert record is not None
+    assert record.result is not None
+    assert record.result.reason == "given up: it was lost with its runner 3 times in a row before it was seen to run"
+
+
+async def test_what_was_seen_to_run_meanwhile_is_not_lost_in_a_row(store: Store) -> None:
+    task_id = await opened(store)
+    await lose(store, task_id, 1)
+    await woken_after_loss(store, task_id, 2)
+    await store.start_chunk(task_id, 0, 3, "r", NOW)
+    for attempt in (3, 4):
+        assert (await lose(store, task_id, attempt)).emit
+    assert await woken_after_loss(store, task_id, 5)
+
+
+async def woken_after_loss(store: Store, task_id: str, attempt: int) -> bool:
+    """Whether the chunk waits when it is lost, and goes on as the next attempt."""
+    lost = await lose(store, task_id, attempt)
+    due = Due(task_id=task_id, kind=TimerKind.RETRY, chunk_index=0, claims=1, claimed_until=NOW)
+    awake = await store.wake_chunk(due, NOW)
+    return not lost.emit and lost.due_at is not None and awake is not None and awake.attempt == attempt + 1
 
 
 async def test_starting_makes_the_task_running_with_an_aware_instant(store: Store) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -72,6 +74,23 @@ async def test_output_that_cannot_be_left_is_told_with_its_beginning(execute: Ex
     assert result.outcome is Outcome.SANDBOX_ERROR
     assert "what it wrote could not be kept: ingest was away" in result.reason
     assert (result.stdout, result.stdout_truncated, result.exit_code) == (b"x" * INLINE_BYTES, True, 0)
+
+
+def on_a_full_disk(**_: object) -> BinaryIO:
+    return Path("/dev/full").open("r+b", buffering=0)
+
+
+@impatient
+async def test_output_that_the_disk_does_not_take_is_no_success(
+    execute: ExecuteChunk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.runner.sandbox.spill_file.tempfile.TemporaryFile", on_a_full_disk)
+    result = await execute(chunk("print('x' * 600_000)"), RunningChunk(), unwatched)
+    assert result.outcome is Outcome.SANDBOX_ERROR
+    assert result.reason == "what it wrote could not be kept: the runner's disk is full"
+    assert (set(result.stdout), result.stdout_truncated, result.exit_code) == (set(b"x"), True, 0)
+    failed = await execute(chunk("print('x' * 600_000)\nraise SystemExit(3)"), RunningChunk(), unwatched)
+    assert (failed.outcome, failed.reason, failed.stdout_truncated) == (Outcome.FAILED, "exited with code 3", True)
 
 
 @impatient

@@ -26,3 +26,4 @@ async def test_a_full_disk_leaves_the_beginning(monkeypatch: pytest.MonkeyPatch)
     captured = output.captured
     assert (captured.data, captured.spilled) == (b"a" * 60, None)
     assert captured.truncated
+    assert captured.problem == "the runner's disk is full"

@@ -68,11 +68,15 @@ class BoxJob:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What was kept of an output stream, in memory or in a file, and how long the stream was in all."""
+    """What was kept of an output stream, in memory or in a file, and how long the stream was in all.
+
+    `problem` says why less was kept than should have been, if that is so.
+    """
 
     data: bytes = b""
     total_bytes: int = 0
     spilled: SpillFile | None = None
+    problem: str = ""
 
     @property
     def kept_bytes(self) -> int:

@@ -2,10 +2,11 @@
 
 Promises: the pipe is always drained to its end, so the job never stands still for a slow reader; memory is
 bounded by `keep_bytes`, or by `spill_bytes`, beyond which what is kept is in a file; who writes byte by byte is read a
-little later, so that it keeps nobody else waiting.
+little later, so that it keeps nobody else waiting; what is cut off since the disk takes no more says so.
 """
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ READ_BYTES = 64 * 1024
 SMALL_BYTES = 4096
 SMALL_READS = 64
 PAUSE_SECONDS = 0.002
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 log = structlog.get_logger()
 
@@ -38,6 +40,7 @@ class OutputReader:
         self._keep_bytes = keep_bytes
         self._spill_bytes = keep_bytes if spill_bytes is None else spill_bytes
         self._spilled: SpillFile | None = None
+        self._problem = ""
         self._kept = kept
         self._read = read
         self._data = bytearray()
@@ -51,7 +54,7 @@ class OutputReader:
     @property
     def captured(self) -> Captured:
         """What has come so far."""
-        return Captured(bytes(self._data), self._total, self._spilled)
+        return Captured(bytes(self._data), self._total, self._spilled, self._problem)
 
     def _readable(self) -> None:
         try:
@@ -85,7 +88,7 @@ class OutputReader:
             spilled.add(data)
         except OSError as error:
             log.warning("output.cut_off", error=str(error))
-            self._keep_bytes = 0
+            self._keep_bytes, self._problem = 0, _told(error)
 
     def _spill(self) -> SpillFile:
         """What has come so far is on disk; it stays in memory if there is no room for it."""
@@ -100,3 +103,7 @@ class OutputReader:
         os.close(self._fd)
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+def _told(error: OSError) -> str:
+    return "the runner's disk is full" if error.errno in NO_ROOM else f"the runner's disk does not take it: {error}"
