@@ -1,6 +1,7 @@
 """`taskandgo up` is killed at random instants, and its disk fills up: what was accepted finishes, the file is whole."""
 
 import asyncio
+import os
 import random
 import signal
 import sqlite3
@@ -42,8 +43,10 @@ async def _up(data: Path, address: str, how: signal.Signals) -> AsyncIterator[as
     """A `taskandgo up` that is ended `how` when the context is left."""
     others = ("--http", f"127.0.0.1:{free_port()}", "--metrics", f"127.0.0.1:{free_port()}", "--slots", "2")
     command = (sys.executable, "-m", "services.cli.main", "up", "--data", str(data), "--grpc", address, *others)
+    # The chunks are not to blame for these deaths, however many of them a long one meets.
+    env = {**os.environ, "DISPATCHER_MAX_LOST": "50", "DISPATCHER_MAX_LOST_UNSTARTED": "50"}
     with (data.parent / "up.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, cwd=ROOT)
+        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, cwd=ROOT, env=env)
     try:
         yield process
     finally:
