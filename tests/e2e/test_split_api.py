@@ -51,7 +51,8 @@ def test_progress_is_told_while_it_runs_and_not_for_every_chunk(client: api_grpc
     under_way = [status for status in told if status.state == api.TASK_STATE_RUNNING and status.chunks_succeeded]
     assert under_way, told
     assert all(status.chunk_count == 30 for status in under_way)
-    assert all(status.chunks_running for status in under_way)
+    # Between two chunks a slot's next one is not yet seen to run.
+    assert any(status.chunks_running for status in under_way)
     # Accepted, started and ended, and one a second between.
     assert len(told) <= 4 + seconds
     assert (told[-1].state, told[-1].chunks_succeeded) == (api.TASK_STATE_SUCCEEDED, 30)
