@@ -1,4 +1,8 @@
-"""How much faster CPU-bound work ends when it is cut for two slots instead of one; and in two bare processes."""
+"""How much faster CPU-bound work ends when it is cut for two slots instead of one; and in two bare processes.
+
+Promises: what the machine itself does not give is told apart from what scheduling loses: two bare processes take
+turns with the two pools, and the share of its slots' time in which a task's code ran counts no slow second twice.
+"""
 
 import os
 import statistics
@@ -25,40 +29,53 @@ print(total)
 
 
 @dataclass(frozen=True, slots=True)
-class Speedup:
-    """Seconds of each round, by pool."""
+class Run:
+    """A task's seconds from queued to finished, and those in which its chunks' code ran, together."""
 
-    seconds: Mapping[str, list[float]]
+    seconds: float
+    code_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speedup:
+    """The runs of each pool, and how much faster two bare processes were at once in the same rounds."""
+
+    runs: Mapping[str, list[Run]]
+    bare: list[float]
 
     @property
     def ratio(self) -> float:
-        """One slot's seconds by those of two: the medians."""
-        return statistics.median(self.seconds["one"]) / statistics.median(self.seconds["two"])
+        """One slot's seconds by those of two: the median of the rounds."""
+        return statistics.median(
+            one.seconds / two.seconds for one, two in zip(self.runs["one"], self.runs["two"], strict=True)
+        )
 
     @property
     def best_ratio(self) -> float:
         """The same of the best rounds, which others on the machine disturbed least."""
-        return min(self.seconds["one"]) / min(self.seconds["two"])
+        one, two = (min(run.seconds for run in self.runs[pool]) for pool in POOLS)
+        return one / two
+
+    def share(self, pool: str) -> float:
+        """In how much of its slots' time a task's code ran: the median of the rounds, from 0 to 1."""
+        return statistics.median(run.code_seconds / run.seconds / POOLS[pool] for run in self.runs[pool])
+
+    @property
+    def scheduled_ratio(self) -> float:
+        """What scheduling leaves of twice as fast, were both cores as fast together as one is alone."""
+        return 2 * self.share("two") / self.share("one")
 
 
 def measure_speedup(client: api_grpc.SchedulerStub, work: int, rounds: int) -> Speedup:
-    """Run the same task in both pools, in turn, after one each that warms up."""
-    seconds: dict[str, list[float]] = {pool: [] for pool in POOLS}
+    """Run the same task in both pools and in bare processes, in turn, after one each that warms up."""
+    speedup = Speedup({pool: [] for pool in POOLS}, [])
     for pool in POOLS:
         _run(client, pool, work // 20)
     for _ in range(rounds):
-        for pool, times in seconds.items():
-            times.append(_run(client, pool, work))
-    return Speedup(seconds)
-
-
-def bare_ratio(work: int, rounds: int) -> float:
-    """The same of bare processes, two after another and two at once: what this machine can give; the best rounds."""
-    alone, together = [], []
-    for _ in range(rounds):
-        alone.append(2 * _bare_seconds(1, work))
-        together.append(_bare_seconds(2, work))
-    return min(alone) / min(together)
+        for pool, runs in speedup.runs.items():
+            runs.append(_run(client, pool, work))
+        speedup.bare.append(2 * _bare_seconds(1, 4 * work) / _bare_seconds(2, 4 * work))
+    return speedup
 
 
 def _bare_seconds(processes: int, work: int) -> float:
@@ -70,10 +87,11 @@ def _bare_seconds(processes: int, work: int) -> float:
     return time.perf_counter() - started
 
 
-def _run(client: api_grpc.SchedulerStub, pool: str, work: int) -> float:
+def _run(client: api_grpc.SchedulerStub, pool: str, work: int) -> Run:
     task = api.Task(data=CODE, pool=pool, split=api.Split(chunks=CHUNKS), env={"WORK": str(work)})
     *_, last = client.RunTask(api.RunTaskRequest(task=task), timeout=PATIENCE_SECONDS)
     status = last.status
     if status.state != api.TASK_STATE_SUCCEEDED:
         raise AssertionError(f"{pool}: {status.result.reason}")
-    return (status.finished_at.ToNanoseconds() - status.queued_at.ToNanoseconds()) / 1e9
+    seconds = (status.finished_at.ToNanoseconds() - status.queued_at.ToNanoseconds()) / 1e9
+    return Run(seconds, status.result.usage.wall_seconds)

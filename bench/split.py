@@ -7,6 +7,7 @@ scenarios smaller.
 
 import json as json_text
 import os
+import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from rich.table import Table
 
 from bench.crowded_split import many_chunks, measure_waits
 from bench.memory import resident_bytes
-from bench.parallel_split import CHUNKS, POOLS, bare_ratio, measure_speedup
+from bench.parallel_split import POOLS, measure_speedup
 from bench.uneven_split import run_uneven
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
@@ -108,12 +109,13 @@ def measure_parallel(stack: Stack, client: api_grpc.SchedulerStub, work: int, ro
     speedup = measure_speedup(client, work, rounds)
     for pool in POOLS:
         stack.stop(f"runner-{pool}")
-    best = {pool: min(times) for pool, times in speedup.seconds.items()}
     return {
-        "times as fast, medians": speedup.ratio,
+        "times as fast, median of the rounds": speedup.ratio,
         "times as fast, best rounds": speedup.best_ratio,
-        "two bare processes, best rounds": bare_ratio(CHUNKS // 2 * work, rounds),
-        "seconds": best,
+        "two bare processes in the same rounds, median": statistics.median(speedup.bare),
+        "share of the slots' time in which code ran": {pool: speedup.share(pool) for pool in POOLS},
+        "what scheduling leaves of twice as fast": speedup.scheduled_ratio,
+        "seconds": {pool: min(run.seconds for run in runs) for pool, runs in speedup.runs.items()},
     }
 
 
