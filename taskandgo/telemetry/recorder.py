@@ -4,8 +4,8 @@ Promises: a trace that is not sampled goes on as such and has no spans made for 
 trace, so that what belongs to no task leaves none.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal
 
 from opentelemetry.context import Context, attach, create_key, detach, get_current, get_value, set_value
@@ -21,7 +21,6 @@ from opentelemetry.trace import (
     format_trace_id,
     get_current_span,
     set_span_in_context,
-    use_span,
 )
 
 from taskandgo.telemetry import w3c
@@ -54,6 +53,28 @@ class _Within:
         detach(self._token)
 
 
+class _Spanned:
+    """A span, while a block lasts; not OpenTelemetry's own, which is made of generators and takes far longer."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> None:
+        self._token = attach(set_span_in_context(self._span))
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        detach(self._token)
+        # A cancellation is no error.
+        if isinstance(error, Exception):
+            kind = type(error).__qualname__
+            self._span.set_attribute("error.type", kind)
+            self._span.record_exception(error)
+            self._span.set_status(Status(StatusCode.ERROR, f"{kind}: {error}"))
+        self._span.end()
+
+
 class Recorder:
     """Makes the spans of this process."""
 
@@ -61,7 +82,6 @@ class Recorder:
         self._tracer = tracer
         self._ids = ids
 
-    @contextmanager
     def span(
         self,
         name: str,
@@ -69,22 +89,14 @@ class Recorder:
         attributes: Attributes | None = None,
         parent: Context | None = None,
         links: Sequence[Link] = (),
-    ) -> Iterator[None]:
-        """A span around what happens inside, under the parent (None: what runs now) if that is recorded."""
+    ) -> AbstractContextManager[None]:
+        """A span, begun now, around what happens inside, under the parent (None: what runs now) if that is recorded."""
         parent = get_current() if parent is None else parent
         if not self.records(parent):
-            with self.within(parent):
-                yield
-            return
+            return self.within(parent)
         planned = emission_of(parent)
         with self._ids.next_is(planned.span_id):
-            span = self._tracer.start_span(name, parent, KINDS[kind], attributes, [*links, *planned.links])
-        with use_span(span, end_on_exit=True):
-            try:
-                yield
-            except Exception as error:
-                span.set_attribute("error.type", type(error).__qualname__)
-                raise
+            return _Spanned(self._tracer.start_span(name, parent, KINDS[kind], attributes, [*links, *planned.links]))
 
     def begin_call(self, name: str, headers: Mapping[str, object], attributes: Attributes, *, of_many: bool) -> Span:
         """The span of a call, around all that runs in the present asyncio task from now on.
@@ -105,7 +117,7 @@ class Recorder:
             now.set_attribute(TASK_ID, task_id)
             return self.carrier()
         span = self._tracer.start_span("accept task", Context(), SpanKind.INTERNAL, {TASK_ID: task_id}, [Link(called)])
-        with use_span(span, end_on_exit=True):
+        with _Spanned(span):
             return self.carrier()
 
     def emitting(
