@@ -1,202 +1,136 @@
 """`python -m bench.observability`: what it costs to be seen: the same stack with tracing and metrics off and on.
 
-Promises: the stacks run side by side on one RabbitMQ and one PostgreSQL and take turns, so that each has the same
-machine; a stack that is on exports its spans over OTLP to a real receiver, and every service is scraped.
+Machines are faster in one second than in the next. So the stacks take many short turns, in every order, and what is
+told is how the turns of one round compare: the median of all rounds, and the quartiles around it.
+Promises: each stack is measured in its steady state: warm, with its languages prepared, and with no trace left of
+those that the sampler grants at once. A turn has all that it costs in it: its metrics are read once, which is more
+often than every five seconds, and its CPU time is taken when its last spans have left.
 """
 
+import itertools
 import json as json_text
 import os
 import statistics
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import grpc
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from bench.cpu import cpu_seconds
 from bench.measure import percentile
-from bench.stack import TaskAndGoSystem
-from tests.e2e.stack import Stack, free_port, running
-from tests.servers.postgres import fresh_database, private_postgres
-from tests.servers.rabbitmq import fresh_vhost, private_rabbitmq
+from bench.observed_stacks import EXPORT_SECONDS, PARTS, VARIANTS, Observed, observed_stacks
+from taskandgo.api import scheduler_pb2 as api
+from taskandgo.telemetry.rate_sampler import AT_ONCE
 
-SCRAPE_SECONDS = 5.0
-SLOTS = 2
-TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
-#: What a stack is told besides the receiver's address; None: nothing is on.
-VARIANTS: dict[str, dict[str, str] | None] = {
-    "off": None,
-    "on": {},
-    "on, and every task traced": {"OTEL_TRACES_SAMPLER": "parentbased_always_on"},
-}
+#: Clients that each run one task after another: enough that slots and processors never wait for them.
+CLIENTS = 8
+WARM_UP = 200
+SINGLES = 10
+#: For the last spans to leave.
+REST_SECONDS = EXPORT_SECONDS + 0.2
 
-Tasks = Annotated[int, typer.Option(min=10, help="Tasks in a burst.")]
-Singles = Annotated[int, typer.Option(min=2, help="Tasks run one at a time in a round.")]
-Rounds = Annotated[int, typer.Option(min=1, help="Rounds, in each of which every stack has its turn.")]
+Tasks = Annotated[int, typer.Option(min=10, help="Tasks of a turn.")]
+Rounds = Annotated[int, typer.Option(min=2, help="Rounds, in each of which every stack has its turn.")]
+Parts = Annotated[bool, typer.Option("--parts", help="Also measure parts of what it costs, each alone.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
 
 
 @dataclass(slots=True)
 class Costs:
-    """What was measured of one stack: tasks per second and CPU seconds per task of each burst, seconds of singles."""
+    """What was measured of one stack: tasks per second and CPU seconds a task of each turn, seconds of single tasks."""
 
     rates: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A running stack and its client."""
-
-    stack: Stack
-    system: TaskAndGoSystem
-
-
-def main(*, tasks: Tasks = 1500, singles: Singles = 50, rounds: Rounds = 5, json: Json = False) -> None:
+def main(*, tasks: Tasks = 180, rounds: Rounds = 30, parts: Parts = False, json: Json = False) -> None:
     """Measure the same stack with tracing and metrics off and on."""
-    tell = Console(stderr=True).print
-    with ExitStack() as started:
-        stacks = _start(started)
-        costs = measure(stacks, tasks, singles, rounds, tell)
+    with observed_stacks(VARIANTS | PARTS if parts else VARIANTS) as stacks:
+        costs = measure(stacks, tasks, rounds, Console(stderr=True).print)
     figures = {name: _figures(one, costs["off"]) for name, one in costs.items()}
     if json:
         typer.echo(json_text.dumps({"cores": os.cpu_count(), "load": os.getloadavg()[0], "stacks": figures}, indent=2))
     else:
-        _show(figures, f"{rounds} rounds of {singles} single tasks and a burst of {tasks}")
+        _show(figures, f"{rounds} rounds of {tasks} tasks by {CLIENTS} clients, and {SINGLES} tasks alone")
 
 
-def measure(
-    stacks: dict[str, Measured], tasks: int, singles: int, rounds: int, tell: Callable[[str], None]
-) -> dict[str, Costs]:
-    """The costs of each stack; the turns of a round go forwards and backwards, so that no one is always first."""
+def measure(stacks: Mapping[str, Observed], tasks: int, rounds: int, tell: Callable[[str], None]) -> dict[str, Costs]:
+    """The costs of each stack; every round has another order, so that no one always comes after the same."""
     costs = {name: Costs() for name in stacks}
-    for measured in stacks.values():
-        measured.system.run_burst(tasks)
-    for number in range(rounds):
-        order = list(stacks) if number % 2 == 0 else list(reversed(stacks))
+    for name, one in stacks.items():
+        tell(f"warming up: {name}")
+        one.prepare()
+        _run(one, WARM_UP)
+    orders = itertools.cycle(itertools.permutations(stacks))
+    for number, order in zip(range(rounds), orders, strict=False):
+        tell(f"round {number + 1} of {rounds}")
         for name in order:
-            tell(f"round {number + 1} of {rounds}: {name}")
-            _measure_turn(stacks[name], costs[name], tasks, singles)
+            _measure_turn(stacks[name], costs[name], tasks)
     return costs
 
 
-def _measure_turn(measured: Measured, costs: Costs, tasks: int, singles: int) -> None:
-    for _ in range(singles):
+def _measure_turn(one: Observed, costs: Costs, tasks: int) -> None:
+    _spend_saved_traces(one)
+    for _ in range(SINGLES):
         started = time.perf_counter()
-        measured.system.run_one()
+        one.system.run_one()
         costs.seconds.append(time.perf_counter() - started)
-    started, cpu_before = time.perf_counter(), cpu_seconds(measured.stack)
-    measured.system.run_burst(tasks)
+    cpu_before, started = cpu_seconds(one.stack), time.perf_counter()
+    _run(one, tasks)
     costs.rates.append(tasks / (time.perf_counter() - started))
-    costs.cpu.append((cpu_seconds(measured.stack) - cpu_before) / tasks)
+    time.sleep(REST_SECONDS)
+    costs.cpu.append((cpu_seconds(one.stack) - cpu_before) / tasks)
 
 
-def _start(started: ExitStack) -> dict[str, Measured]:
-    folder = Path(started.enter_context(tempfile.TemporaryDirectory(prefix="taskandgo-bench-")))
-    rabbitmq, postgres = started.enter_context(private_rabbitmq()), started.enter_context(private_postgres())
-    receiver = started.enter_context(_receiver())
-    stacks = {}
-    for number, (name, asked) in enumerate(VARIANTS.items()):
-        own = folder / str(number)
-        own.mkdir()
-        pages = {} if asked is None else _pages()
-        env = {
-            "BROKER_URL": fresh_vhost(rabbitmq),
-            "STORE_URL": fresh_database(postgres),
-            "LOG_LEVEL": "warning",
-            "RUNNER_SLOTS": str(SLOTS),
-            "RUNNER_NAME": f"bench-{number}",
-            **pages,
-            **({} if asked is None else {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver, **asked}),
-        }
-        stack = started.enter_context(running("services", own, env))
-        if pages:
-            addresses = [stack.http_address, stack.metrics_address, *pages.values()]
-            started.enter_context(_scraping([f"http://{address}/metrics" for address in addresses]))
-        stacks[name] = Measured(stack, TaskAndGoSystem(started.enter_context(stack.client())))
-    return stacks
+def _spend_saved_traces(one: Observed) -> None:
+    """Have the sampler grant what it saved up while others had their turns: to calls that lead to nothing else."""
+    for _ in range(AT_ONCE):
+        with suppress(grpc.RpcError):
+            one.scheduler.CancelTask(api.CancelTaskRequest(task_id="none"))
 
 
-def _pages() -> dict[str, str]:
-    return {name: f"127.0.0.1:{free_port()}" for name in ("DISPATCHER_HTTP_LISTEN", "RUNNER_HTTP_LISTEN")}
+def _run(one: Observed, tasks: int) -> None:
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        done = [clients.submit(one.scrape), *(clients.submit(one.system.run_one) for _ in range(tasks))]
+    for each in done:
+        each.result()
 
 
-@contextmanager
-def _receiver() -> Iterator[str]:
-    """An OTLP receiver that takes everything and reads nothing: its own work is not what is measured."""
-    take = grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"")
-    server = grpc.server(ThreadPoolExecutor(2))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(TRACE_SERVICE, {"Export": take}),))
-    address = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    try:
-        yield address
-    finally:
-        server.stop(None)
-
-
-@contextmanager
-def _scraping(pages: list[str]) -> Iterator[None]:
-    """Every page is read now and then, as Prometheus does."""
-    stopped = threading.Event()
-
-    def scrape() -> None:
-        with httpx.Client(trust_env=False) as client:
-            while not stopped.wait(SCRAPE_SECONDS):
-                for page in pages:
-                    client.get(page, headers={"accept": "application/openmetrics-text"})
-
-    thread = threading.Thread(target=scrape)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
-
-
-def _figures(costs: Costs, off: Costs) -> dict[str, float]:
-    rate, cpu = statistics.median(costs.rates), statistics.median(costs.cpu)
+def _figures(costs: Costs, off: Costs) -> dict[str, float | Sequence[float]]:
+    lost = [100 * (1 - rate / without) for rate, without in zip(costs.rates, off.rates, strict=True)]
+    added = [100 * (cpu / without - 1) for cpu, without in zip(costs.cpu, off.cpu, strict=True)]
     return {
-        "tasks_per_second": rate,
-        "throughput_lost_percent": _lost(costs.rates, off.rates),
-        "cpu_ms_per_task": cpu * 1000,
-        "cpu_added_percent": 100 * (cpu / statistics.median(off.cpu) - 1),
+        "tasks_per_second": statistics.median(costs.rates),
+        "throughput_lost_percent": statistics.quantiles(lost, n=4, method="inclusive"),
+        "cpu_ms_per_task": statistics.median(costs.cpu) * 1000,
+        "cpu_added_percent": statistics.quantiles(added, n=4, method="inclusive"),
         "p50_ms": percentile(costs.seconds, 50),
     }
 
 
-def _lost(rates: list[float], off: list[float]) -> float:
-    """The median over the rounds: two turns of one round had about the same machine."""
-    return 100 * statistics.median(1 - rate / without for rate, without in zip(rates, off, strict=True))
-
-
-def _show(figures: dict[str, dict[str, float]], how: str) -> None:
-    caption = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {how}"
+def _show(figures: Mapping[str, Mapping[str, float | Sequence[float]]], how: str) -> None:
+    caption = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {how}; median, and quartiles of the rounds"
     table = Table(title="Hello, world, with tracing and metrics", caption=caption)
-    for heading in ("", "tasks/s", "fewer", "CPU ms a task", "more", "p50 ms"):
+    for heading in ("", "tasks/s", "fewer, in %", "CPU ms a task", "more, in %", "p50 ms"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, one in figures.items():
-        table.add_row(
-            name,
-            f"{one['tasks_per_second']:.0f}",
-            f"{one['throughput_lost_percent']:.1f} %",
-            f"{one['cpu_ms_per_task']:.2f}",
-            f"{one['cpu_added_percent']:.1f} %",
-            f"{one['p50_ms']:.1f}",
-        )
-    Console(width=100).print(table)
+        table.add_row(name, *(_figure(value, "5.2f" if "cpu" in key else "5.1f") for key, value in one.items()))
+    Console(width=110).print(table)
+
+
+def _figure(value: float | Sequence[float], form: str) -> str:
+    if isinstance(value, float):
+        return f"{value:{form}}"
+    low, middle, high = (f"{one:.1f}" for one in value)
+    return f"{middle} ({low} to {high})"
 
 
 if __name__ == "__main__":
