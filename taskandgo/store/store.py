@@ -182,7 +182,7 @@ class Store:
 
     async def list_chunks(self, wanted: ChunkFilter) -> list[ChunkRecord] | None:
         """A page of a task's chunks without output; None if the task is unknown."""
-        return await self._database.read(lambda c: manifest.list_chunks(c, wanted))
+        return await self._database.read_one_instant(lambda c: manifest.list_chunks(c, wanted))
 
     async def get_task(self, task_id: str) -> TaskRecord | None:
         """The task, with its result if it is final."""
