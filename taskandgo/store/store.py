@@ -204,6 +204,10 @@ class Store:
         """Tasks that run, the oldest first, up to a thousand."""
         return await self._database.read(search.running_tasks)
 
+    async def still_open(self, task_ids: Sequence[str]) -> set[str]:
+        """Which of these tasks have not ended."""
+        return await self._database.read(lambda c: search.still_open(c, task_ids))
+
     async def task_row(self, task_id: str) -> TaskRecord | None:
         """The task without its result, however much that is."""
         return await self._database.read(lambda c: search.task_row(c, task_id))
