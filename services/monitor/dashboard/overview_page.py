@@ -1,5 +1,6 @@
 """The first page: health and throughput at a glance, queues, runners, what runs and what came last."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -64,10 +65,12 @@ def overview_page(events: LiveEvents, rendering: Rendering) -> PartsPage:
 
 
 async def _read(events: LiveEvents) -> Overview:
-    queues, recent = await _stored(events.store)
+    found, recent = await _stored(events.store)
+    queues = None if found is None else [_level(priority, found) for priority in sorted(Priority, reverse=True)]
     runners = [runner_row(one, events.clock.now()) for one in events.runners.all()]
     alive = [one for one in runners if one.state in ("live", "draining")]
-    waiting = None if queues is None else sum(level.waiting for level in queues)
+    pools = None if found is None else _by_pool(found)
+    waiting = None if pools is None else pools.total()
     now, history = events.clock.now().timestamp(), events.history
     history.waiting(now, waiting)
     succeeded, failed = history.per_second(now, RATE_SECONDS)
@@ -75,7 +78,7 @@ async def _read(events: LiveEvents) -> Overview:
     return Overview(
         broker=events.broker.connected,
         dead_letters=dead_letters,
-        troubles=find_troubles(events.broker.connected, waiting, runners, dead_letters),
+        troubles=find_troubles(events.broker.connected, pools, runners, dead_letters),
         queues=queues,
         waiting=waiting,
         oldest_at=min((one.oldest_at for one in queues or () if one.oldest_at), default=None),
@@ -104,14 +107,13 @@ def _chart_lines(overview: Overview) -> list[Frame]:
     return [event("history", overview.history)]
 
 
-async def _stored(store: Store) -> tuple[list[QueueLevel] | None, list[TaskRow] | None]:
+async def _stored(store: Store) -> tuple[list[Waiting] | None, list[TaskRow] | None]:
     try:
         found = await store.waiting()
         newest = await store.search_tasks(TaskSearch(page_size=SHOWN_RECENT))
     except StoreAwayError:
         return None, None
-    levels = [_level(priority, found) for priority in sorted(Priority, reverse=True)]
-    return levels, [task_row(record) for record in newest.tasks]
+    return found, [task_row(record) for record in newest.tasks]
 
 
 async def _dead_letters(broker: Broker) -> int | None:
@@ -119,6 +121,13 @@ async def _dead_letters(broker: Broker) -> int | None:
         return await broker.depth(DEAD_LETTER) if broker.connected else None
     except BrokerAwayError:
         return None
+
+
+def _by_pool(found: Sequence[Waiting]) -> Counter[str]:
+    pools = Counter[str]()
+    for one in found:
+        pools[one.pool] += one.count
+    return pools
 
 
 def _level(priority: Priority, found: Sequence[Waiting]) -> QueueLevel:
