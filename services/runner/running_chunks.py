@@ -4,12 +4,14 @@ Promises: what was cancelled lately does not start here either, should it still 
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Key = tuple[str, int, int]
-REMEMBERED = 10_000
+#: For so long, since a task that was removed may come again under its id; what starts later is cancelled once more.
+REMEMBERED, REMEMBERED_SECONDS = 10_000, 600.0
 
 
 class RunningChunk:
@@ -36,15 +38,20 @@ class RunningChunk:
             self._kill()
 
 
-class Lately(OrderedDict[Key | str, int | None]):
-    """The last entries put in; older ones are forgotten."""
+class Lately(OrderedDict[Key | str, tuple[int | None, float]]):
+    """What was cancelled last, each up to an attempt (None: all); older ones are forgotten."""
 
-    def put(self, key: Key | str, value: int | None = None) -> None:
+    def put(self, key: Key | str, last_attempt: int | None = None) -> None:
         """Remember this, and forget the oldest if there are too many."""
-        self[key] = value
+        self[key] = last_attempt, time.monotonic()
         self.move_to_end(key)
         if len(self) > REMEMBERED:
             self.popitem(last=False)
+
+    def covers(self, key: Key | str, attempt: int) -> bool:
+        """Whether this attempt was cancelled lately."""
+        last_attempt, put_at = self.get(key, (0, float("-inf")))
+        return time.monotonic() - put_at < REMEMBERED_SECONDS and _covers(last_attempt, attempt)
 
 
 class RunningChunks:
@@ -102,9 +109,7 @@ class RunningChunks:
 
     def _is_cancelled(self, key: Key) -> bool:
         task_id, _, attempt = key
-        if key in self._cancelled_chunks:
-            return True
-        return task_id in self._cancelled_tasks and _covers(self._cancelled_tasks[task_id], attempt)
+        return self._cancelled_chunks.covers(key, attempt) or self._cancelled_tasks.covers(task_id, attempt)
 
 
 def _covers(last_attempt: int | None, attempt: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.runner import running_chunks
 from services.runner.metrics import RunnerMetrics
 from services.runner.on_chunk_ready import OnChunkReady
 from services.runner.running_chunks import Key, RunningChunk, RunningChunks
@@ -130,3 +131,14 @@ async def test_nobody_claims_to_have_what_is_reported_as_lost(runner: Runner, mo
     assert runner.running.held() == [], "the dispatcher would believe that it still runs"
     confirmed.set()
     assert await reporting == Ack()
+
+
+async def test_a_cancelled_task_does_not_start_unless_that_was_long_ago(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.running.cancel_task(KEY[0], last_attempt=1)
+    await runner.handle(FIRST)
+    assert not runner.executed
+    monkeypatch.setattr(running_chunks, "REMEMBERED_SECONDS", 0.0)
+    await runner.handle(FIRST)
+    assert runner.executed == [KEY], "a removed task's id may come again"
