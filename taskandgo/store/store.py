@@ -186,7 +186,11 @@ class Store:
 
     async def get_task(self, task_id: str) -> TaskRecord | None:
         """The task, with its result if it is final."""
-        return await self._database.read(lambda c: reads.get_task(c, task_id))
+        found = await self._database.read(lambda c: reads.get_task(c, task_id))
+        if found is None or found.state not in retry.UNSUCCESSFUL:
+            return found
+        # It may have begun to run again while it was read; what succeeded never does.
+        return await self._database.read_one_instant(lambda c: reads.get_task(c, task_id))
 
     async def task_facts(self, task_id: str) -> TaskFacts | None:
         """What an explanation is drawn from; None if the task is unknown."""

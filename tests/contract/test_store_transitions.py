@@ -59,6 +59,17 @@ async def test_outbox_holds_a_task_until_it_is_confirmed(store: Store) -> None:
     assert await store.unconfirmed("task.submitted", 10, before) == []
 
 
+async def test_a_task_that_is_to_run_again_is_never_read_as_ended_without_its_result(store: Store) -> None:
+    for _ in range(50):
+        task_id = await opened(store)
+        await end(store, ended(task_id, outcome=Outcome.FAILED))
+        readings = [store.get_task(task_id) for _ in range(8)]
+        *found, _ = await asyncio.gather(*readings, store.retry_task(task_id, NOW))
+        for record in found:
+            assert record
+            assert record.result or record.state is TaskState.QUEUED
+
+
 async def test_opening_chunks_again_changes_nothing(store: Store) -> None:
     task_id = await opened(store, 2)
     await end(store, ended(task_id, 0))
