@@ -107,9 +107,9 @@ class Store:
         """The broker holds the task's message of this kind (its routing key)."""
         await self._confirming.submit((task_id, kind))
 
-    async def unconfirmed(self, kind: str, limit: int, older_than: datetime) -> list[Unconfirmed]:
-        """Tasks whose message of this kind has not been confirmed since before `older_than`."""
-        return await self._database.read(lambda c: outbox.unconfirmed(c, kind, limit, older_than))
+    async def claim_unconfirmed(self, kind: str, limit: int, older_than: datetime, at: datetime) -> list[Unconfirmed]:
+        """Tasks whose message of this kind has not been confirmed since before `older_than`, for this caller alone."""
+        return await self._database.write(lambda c: outbox.claim_unconfirmed(c, kind, limit, older_than, at))
 
     async def open_chunks(self, opening: chunks.Opening) -> list[OpenChunk]:
         """Cut an open task into so many chunks, once; those to be emitted now, none if the task is not open."""
