@@ -148,7 +148,7 @@ def _repeated() -> Panels:
         ),
         lines(
             "Lost attempts",
-            "Attempts replaced because their runner died, and chunks given up because they killed too many runners.",
+            "Attempts replaced because their runner died, and chunks given up because they were lost too often.",
             "ops",
             {
                 "lost": f"sum({rate('taskandgo_attempts_lost_total')})",

@@ -67,7 +67,9 @@ class Letter:
     def whole(self) -> dict[str, Any]:
         """All there is to know of it: its message, or its bytes in base64 where they are none."""
         message = self.message
-        body = {"body": msgspec.to_builtins(message)} if message else {"body_bytes": base64.b64encode(self.raw)}
+        body = (
+            {"body": msgspec.to_builtins(message)} if message else {"body_bytes": base64.b64encode(self.raw).decode()}
+        )
         return self.summary() | body
 
     @property

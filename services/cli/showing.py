@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskandgo.api import scheduler_pb2 as api
+from taskandgo.printable import printable
 
 COLOURS = {
     api.TASK_STATE_QUEUED: "yellow",
@@ -64,7 +65,7 @@ def show_tasks(tasks: list[api.TaskStatus]) -> None:
         labels = " ".join(f"{key}={value}" for key, value in sorted(task.labels.items()))
         accepted = f"{task.queued_at.ToDatetime():%Y-%m-%d %H:%M:%S}"
         row = (task.priority, task.language, accepted, _waited(task), _ran(task), labels)
-        table.add_row(Text(task.task_id), state_text(task.state), *(Text(cell) for cell in row))
+        table.add_row(Text(task.task_id), state_text(task.state), *(Text(printable(cell)) for cell in row))
     _wide_console().print(table)
 
 
@@ -75,7 +76,7 @@ def show_ends(tasks: list[api.TaskStatus]) -> None:
         counts[state_text(task.state).plain] += 1
         if task.state != api.TASK_STATE_SUCCEEDED:
             why = f": {task.result.reason}" if task.result.reason else ""
-            _wide_console().print(Text(f"{task.task_id} ") + state_text(task.state) + Text(why))
+            _wide_console().print(Text(f"{task.task_id} ") + state_text(task.state) + Text(printable(why)))
     _wide_console().print(Text(", ".join(f"{count} {word}" for word, count in counts.items())))
 
 
@@ -87,7 +88,7 @@ def show_chunks(chunks: list[api.ChunkStatus]) -> None:
         used = (f"{usage.cpu_seconds:.2f} s", f"{usage.peak_memory_bytes / 2**20:.0f} MiB") if usage.isolation else ""
         cells = (str(chunk.attempt or ""), chunk.runner, _ran(chunk), *(used or ("", "")), chunk.reason)
         name = "reduce" if chunk.reduce else str(chunk.chunk_index)
-        table.add_row(Text(name), _chunk_state(chunk), *(Text(cell) for cell in cells))
+        table.add_row(Text(name), _chunk_state(chunk), *(Text(printable(cell)) for cell in cells))
     _wide_console().print(table)
 
 
@@ -124,7 +125,7 @@ def _facts(task: api.TaskStatus) -> list[tuple[str, Text]]:
         return facts
     result, usage = task.result, task.result.usage
     if result.reason:
-        facts += [("outcome", Text(outcome_word(result))), ("why", Text(result.reason, "red"))]
+        facts += [("outcome", Text(outcome_word(result))), ("why", Text(printable(result.reason), "red"))]
     if result.HasField("exit_code"):
         facts.append(("exit code", Text(str(result.exit_code))))
     used = f"{usage.cpu_seconds:.2f} s CPU, {usage.peak_memory_bytes / 2**20:.0f} MiB, isolation {usage.isolation}"
@@ -132,7 +133,7 @@ def _facts(task: api.TaskStatus) -> list[tuple[str, Text]]:
 
 
 def _output(name: str, text: str) -> list[Text]:
-    return [Text(f"\n{name}", "dim"), Text(text.rstrip("\n"))] if text else []
+    return [Text(f"\n{name}", "dim"), Text(printable(text.rstrip("\n")))] if text else []
 
 
 def _waited(task: api.TaskStatus) -> str:

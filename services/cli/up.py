@@ -49,13 +49,22 @@ async def _serve(settings: "AllSettings") -> None:
 
 
 def _greeting(addresses: "Addresses") -> str:
+    grpc, http, dashboard = map(from_here, (addresses.grpc, addresses.http, addresses.metrics))
     return f"""TaskAndGo is up.
-  gRPC       {addresses.grpc}
-  HTTP       http://{addresses.http}
-  dashboard  http://{addresses.metrics}
+  gRPC       {grpc}
+  HTTP       http://{http}
+  dashboard  http://{dashboard}
 
 Try:
-  taskandgo run --server {addresses.grpc} -c 'print(6 * 7)'
+  taskandgo run --server {grpc} -c 'print(6 * 7)'
   grpcurl -plaintext -d '{{"task": {{"task_id": "hello_1", "priority": "high", "data": "python:print(1)"}}}}' \\
-    {addresses.grpc} scheduler.Scheduler/SubmitTask
+    {grpc} scheduler.Scheduler/SubmitTask
 """
+
+
+def from_here(address: str) -> str:
+    """Where a client on this machine finds what listens at host:port; all addresses of a machine are none to call."""
+    from taskandgo.settings import parse_listen
+
+    host, port = parse_listen(address)
+    return f"localhost:{port}" if host in ("0.0.0.0", "::") else address  # noqa: S104 - nothing is bound

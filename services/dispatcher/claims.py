@@ -28,6 +28,22 @@ class Claim:
     believed_until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """What all runners together say that are believed now.
+
+    `attempts` are what they have, `pools` where any told what it has, and `mute` those that do not tell.
+    """
+
+    attempts: frozenset[Key]
+    pools: frozenset[str]
+    mute: frozenset[str]
+
+    def has(self, key: Key, runner: str = "") -> bool:
+        """Whether a runner has the attempt, or `runner` is one that does not say what it has."""
+        return key in self.attempts or runner in self.mute
+
+
 @dataclass(slots=True)
 class Claims:
     """The claims of the runners heard lately, by their names."""
@@ -39,6 +55,9 @@ class Claims:
 
     def hear(self, heartbeat: RunnerHeartbeat) -> None:
         """Remember what a runner says it has."""
+        if heartbeat.runner not in self.runners:
+            # Names come and go, and none may stay for ever.
+            self._forget_silent()
         until = self.clock.now() + HEARTBEATS * timedelta(seconds=heartbeat.interval_seconds)
         attempts = None if heartbeat.running is None else frozenset(heartbeat.running)
         self.runners[heartbeat.runner] = Claim(heartbeat.pool, attempts, until)
@@ -50,15 +69,15 @@ class Claims:
         """Runners lost their connections too, and take their time to come back."""
         self._returning_until = self.clock.now() + RETURN
 
-    def heard(self, pool: str) -> bool:
-        """Whether any runner of the pool has told lately what it has."""
-        return any(claim.pool == pool and claim.attempts is not None for claim in self._believed().values())
-
-    def has(self, key: Key, runner: str = "") -> bool:
-        """Whether a runner has the attempt, or `runner` is one that does not say what it has."""
-        believed = self._believed()
-        mute = runner in believed and believed[runner].attempts is None
-        return mute or any(key in (claim.attempts or ()) for claim in believed.values())
+    def believed(self) -> Believed:
+        """What can be believed now: a look costs what all runners have, so whoever asks much asks of one look."""
+        self._forget_silent()
+        telling = [claim for claim in self.runners.values() if claim.attempts is not None]
+        return Believed(
+            attempts=frozenset().union(*(claim.attempts or () for claim in telling)),
+            pools=frozenset(claim.pool for claim in telling),
+            mute=frozenset(name for name, claim in self.runners.items() if claim.attempts is None),
+        )
 
     async def confirms(self, key: Key, seconds: float) -> bool:
         """Whether a runner says within so many seconds from now that it has the attempt."""
@@ -78,7 +97,6 @@ class Claims:
     def _returning_seconds(self) -> float:
         return (self._returning_until - self.clock.now()).total_seconds() if self._returning_until else 0.0
 
-    def _believed(self) -> dict[str, Claim]:
+    def _forget_silent(self) -> None:
         now = self.clock.now()
         self.runners = {name: claim for name, claim in self.runners.items() if claim.believed_until > now}
-        return self.runners

@@ -18,7 +18,7 @@ from taskandgo.blob_access import INLINE_BYTES, Attempt
 from taskandgo.broker.broker import Broker
 from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.clock import Clock
-from taskandgo.errors import UnroutableError
+from taskandgo.errors import TooLargeError, UnroutableError
 from taskandgo.messages import ChunkFinished, ChunkReady
 from taskandgo.store.records import ChunkFilter, OpenChunk
 from taskandgo.store.store import Store
@@ -27,6 +27,7 @@ from taskandgo.telemetry.tracing import emitting
 from taskandgo.words import Outcome
 
 #: How much the chunks of one task may hand to its reduce in a message, where there are no blobs to do it with.
+#: RabbitMQ takes messages of up to 16 MiB, unless it is told otherwise.
 MOST_REDUCE_BYTES = 8 * 1024 * 1024
 
 log = structlog.get_logger()
@@ -68,20 +69,29 @@ class EmitChunks:
         await self._publish(spec, await self._ready(spec, chunk, part))
 
     async def _emit_reduce(self, spec: TaskSpec, code: Code, chunk: OpenChunk) -> None:
-        most_bytes = self.most_reduce_bytes if self.blobs.secret else MOST_REDUCE_BYTES
-        found = await self.store.reduce_input(spec.task_id, INLINE_BYTES if self.blobs.secret else most_bytes)
-        if found.total_bytes > most_bytes:
-            reason = f"the chunks wrote {found.total_bytes} bytes; a reduce takes at most {most_bytes}"
-            await self.broker.publish(self._refused(spec, chunk, reason))
+        try:
+            part = await self._outputs(spec.task_id, chunk.chunk_count)
+        except TooLargeError as error:
+            await self.broker.publish(self._refused(spec, chunk, str(error)))
             return
-        if found.outputs is None:
-            blob = await self.write_reduce_input(spec.task_id, found.total_bytes, chunk.chunk_count)
-            part = Share(b"", {}, blob)
-        else:
-            part = Share(reduce_stdin(found.outputs), {})
         message = await self._ready(spec, chunk, part)
         gathered = await self._gathered(spec) if spec.trace else []
         await self._publish(spec, msgspec.structs.replace(message, language=code.language, code=code.code), gathered)
+
+    async def _outputs(self, task_id: str, chunk_count: int) -> Share:
+        """What a reduce reads; TooLargeError if that is more than it may be."""
+        most_bytes = self.most_reduce_bytes if self.blobs.secret else MOST_REDUCE_BYTES
+        found = await self.store.reduce_input(task_id, INLINE_BYTES if self.blobs.secret else most_bytes)
+        if found.total_bytes > most_bytes:
+            raise TooLargeError(f"the chunks wrote {found.total_bytes} bytes; a reduce takes at most {most_bytes}")
+        if found.outputs is None:
+            return Share(b"", {}, await self.write_reduce_input(task_id, found.total_bytes, chunk_count))
+        stdin = reduce_stdin(found.outputs)
+        if len(stdin) > MOST_REDUCE_BYTES:
+            # No broker would take the message, however often it is told.
+            told = f"the chunks wrote {found.total_bytes} bytes, told as {len(stdin)} bytes of JSON"
+            raise TooLargeError(f"{told}; where BLOB_SECRET is not set a reduce takes at most {MOST_REDUCE_BYTES}")
+        return Share(stdin, {})
 
     async def _gathered(self, spec: TaskSpec) -> list[tuple[int, int]]:
         """The first chunks that a reduce reads, and the attempts that counted."""

@@ -23,6 +23,7 @@ class DispatcherMetrics:
         )
         self._declare_attempts(registry)
         self._declare_results(registry)
+        self._declare_losses(registry)
         declare_build(registry)
 
     def _declare_attempts(self, registry: CollectorRegistry) -> None:
@@ -61,11 +62,15 @@ class DispatcherMetrics:
             ),
             Outcome,
         )
+
+    def _declare_losses(self, registry: CollectorRegistry) -> None:
         self._attempts_lost = Counter(
             "taskandgo_attempts_lost", "Attempts replaced because their runner died or never began.", registry=registry
         )
         self._chunks_given_up = Counter(
-            "taskandgo_chunks_given_up", "Chunks that killed too many runners.", registry=registry
+            "taskandgo_chunks_given_up",
+            "Chunks that killed too many runners, or were lost too often in a row before they were seen to run.",
+            registry=registry,
         )
         self.attempts_kept = Counter(
             "taskandgo_attempts_kept",

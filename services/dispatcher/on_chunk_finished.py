@@ -72,7 +72,7 @@ class OnChunkFinished:
             return False
         key = message.task_id, message.chunk_index, message.attempt
         # What had not begun is nobody's work that could be thrown away.
-        begun = self.claims.has(key) or await self.store.is_running(*key)
+        begun = self.claims.believed().has(key) or await self.store.is_running(*key)
         return begun and await self.claims.confirms(key, self.return_seconds)
 
 

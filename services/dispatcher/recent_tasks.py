@@ -1,8 +1,10 @@
 """The tasks whose chunks are emitted these days, with their input ready to be shared out.
 
-Promises: bounded, whatever is submitted; a task is never changed once it is accepted, so nothing here is stale.
+Promises: bounded, whatever is submitted; a task is never changed once it is accepted. But one that finished may be
+removed, and its id come again with other content, so that nothing is remembered for long.
 """
 
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -11,6 +13,8 @@ from taskandgo.store.store import Store
 from taskandgo.task import Items, Lines, TaskSpec
 
 MOST_TASKS, MOST_BYTES = 1000, 64 * 1024 * 1024
+#: Shorter than anybody lets ingest keep finished tasks.
+REMEMBERED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class RecentTask:
     spec: TaskSpec
     input: Cut
     size: int
+    read_at: float
 
 
 class RecentTasks:
@@ -32,16 +37,17 @@ class RecentTasks:
 
     async def get(self, task_id: str) -> RecentTask | None:
         """The task; None if the store does not know it either."""
-        if found := self._tasks.get(task_id):
+        read_since = time.monotonic() - REMEMBERED_SECONDS
+        if (found := self._tasks.get(task_id)) and found.read_at >= read_since:
             self._tasks.move_to_end(task_id)
             return found
+        read_at = time.monotonic()
         spec = await self._store.load_spec(task_id)
-        return self.add(spec) if spec else None
+        return self._add(spec, read_at) if spec else None
 
-    def add(self, spec: TaskSpec) -> RecentTask:
-        """Remember a task, and forget those that were not used for longest."""
+    def _add(self, spec: TaskSpec, read_at: float) -> RecentTask:
         self._forget(spec.task_id)
-        task = self._tasks[spec.task_id] = RecentTask(spec, cut(spec), _size(spec))
+        task = self._tasks[spec.task_id] = RecentTask(spec, cut(spec), _size(spec), read_at)
         self._bytes += task.size
         while len(self._tasks) > MOST_TASKS or (self._bytes > MOST_BYTES and len(self._tasks) > 1):
             self._forget(next(iter(self._tasks)))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.dispatcher.claims import Claims, Key
+from services.dispatcher.claims import Believed, Claims, Key
 from services.dispatcher.emit_chunks import EmitChunks
 from services.dispatcher.lost_attempt import lost_attempt
 from services.dispatcher.metrics import DispatcherMetrics
@@ -103,10 +103,9 @@ class ReconcileTasks:
         sight = await self._look(grace)
         if sight is None or await _comes(self._stopped, self.look_seconds):
             return 0
-        begun, revived = self._served.copy(), 0
+        revived = 0
         for priority in sorted(Priority, reverse=True):
-            revived += await self._sweep_priority(priority, sight, begun)
-        self._served = begun
+            revived += await self._sweep_priority(priority, sight)
         self._missing = {key: since for key, since in self._missing.items() if sight.at - since < REMEMBERED}
         return revived
 
@@ -120,13 +119,13 @@ class ReconcileTasks:
         submitted = await self.broker.depth(topology.DISPATCHER_TASK_SUBMITTED)
         queues = {pool: topology.runner_chunk_ready(pool) for pool in self._pools}
         waiting = {pool: await self.broker.depth(queue) for pool, queue in queues.items()}
-        return Sight(self.clock.now(), grace, submitted, waiting, self._served.copy())
+        return Sight(self.clock.now(), grace, submitted, waiting, self._served)
 
-    async def _sweep_priority(self, priority: Priority, sight: Sight, begun: dict[Line, datetime]) -> int:
+    async def _sweep_priority(self, priority: Priority, sight: Sight) -> int:
         revived = 0
         while True:
             page = await self.store.open_tasks(priority, self._places.get(priority), PAGE)
-            begun |= served(page, sight.at)
+            self._served = served(page, sight.at, self._served)
             self._pools |= {task.pool for task in page}
             found = await self._revive(page, sight)
             revived += found
@@ -138,9 +137,11 @@ class ReconcileTasks:
                 return revived
 
     async def _revive(self, page: Sequence[OpenTask], sight: Sight) -> int:
+        believed = self.claims.believed()
         unopened = [task.task_id for task in page if sight.is_unopened(task)]
-        ready = [Claim(task.task_id, chunk) for task in page for chunk in task.chunks if self._gone(task, chunk, sight)]
-        dead = [(task, chunk) for task in page for chunk in task.chunks if self._died(task, chunk, sight)]
+        chunks = [(task, chunk) for task in page for chunk in task.chunks]
+        ready = [Claim(task.task_id, chunk) for task, chunk in chunks if _gone(task, chunk, sight, believed)]
+        dead = [(task, chunk) for task, chunk in chunks if self._died(task, chunk, sight, believed)]
         if not (unopened or ready or dead):
             return 0
         counted = Counter(tasks=await self._open(unopened), chunks=await self._emit(ready))
@@ -151,17 +152,14 @@ class ReconcileTasks:
             log.warning("reconcile.revived", **counted)
         return counted.total()
 
-    def _gone(self, task: OpenTask, chunk: InFlight, sight: Sight) -> bool:
-        ready = chunk.state is ChunkState.READY and sight.left_queue(task, chunk)
-        return ready and not self.claims.has(_key(task, chunk, chunk.chunk.attempt))
-
-    def _died(self, task: OpenTask, chunk: InFlight, sight: Sight) -> bool:
+    def _died(self, task: OpenTask, chunk: InFlight, sight: Sight, believed: Believed) -> bool:
         """Whether nobody has had any of the chunk's attempts for long, as far as runners tell."""
-        if chunk.state is not ChunkState.RUNNING or not self.claims.heard(task.pool):
+        if chunk.state is not ChunkState.RUNNING:
             return False
         key = _key(task, chunk, chunk.chunk.attempt)
-        held = any(self.claims.has(_key(task, chunk, attempt), chunk.runner) for attempt in chunk.attempts)
-        if held or not sight.was_taken(task, chunk):
+        held = any(believed.has(_key(task, chunk, attempt), chunk.runner) for attempt in chunk.attempts)
+        if held or task.pool not in believed.pools or not sight.was_taken(task, chunk):
+            # For all that is known a runner has had it up to now.
             self._missing.pop(key, None)
             return False
         return sight.at - self._missing.setdefault(key, sight.at) >= self.grace
@@ -197,6 +195,11 @@ async def _comes(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def _gone(task: OpenTask, chunk: InFlight, sight: Sight, believed: Believed) -> bool:
+    ready = chunk.state is ChunkState.READY and sight.left_queue(task, chunk)
+    return ready and not believed.has(_key(task, chunk, chunk.chunk.attempt))
 
 
 def _key(task: OpenTask, chunk: InFlight, attempt: int) -> Key:

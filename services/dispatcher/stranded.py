@@ -51,9 +51,10 @@ class Sight:
         return abs(self.at - at) >= self.grace
 
 
-def served(tasks: Sequence[OpenTask], at: datetime) -> dict[Line, datetime]:
-    """For each pool and priority, when the youngest chunk that has begun was let in."""
-    found: dict[Line, datetime] = {}
+def served(tasks: Sequence[OpenTask], at: datetime, before: Mapping[Line, datetime]) -> dict[Line, datetime]:
+    """For each pool and priority, when the youngest chunk that has begun was let in, as far as is known by now."""
+    # What has been overtaken stays so, unless a clock went wrong.
+    found = {line: youngest for line, youngest in before.items() if youngest <= at}
     for task in tasks:
         for chunk in task.chunks:
             if chunk.state is ChunkState.RUNNING and not chunk.duplicate and chunk.ready_at <= at:

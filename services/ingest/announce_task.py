@@ -1,6 +1,7 @@
 """Publishes what the store's outbox holds: at once after an accept, and again whatever was not confirmed.
 
-Promises: what the outbox holds is published at least once, whichever ingest dies; nobody waits for it.
+Promises: what the outbox holds is published at least once, whichever ingest dies, and again by one of them; nobody
+waits for it.
 """
 
 import asyncio
@@ -95,10 +96,13 @@ class Announcer:
                 pass
 
     async def _sweep(self, kind: str, older_than: datetime) -> None:
-        while self._broker.connected and (tasks := await self._store.unconfirmed(kind, PAGE, older_than)):
+        while self._broker.connected:
+            tasks = await self._store.claim_unconfirmed(kind, PAGE, older_than, self._clock.now())
+            if not tasks:
+                return
             log.info("outbox.published_again", kind=kind, tasks=len(tasks))
             self._metrics.published_again.labels(kind).inc(len(tasks))
             publishing = (self._publish(one.task.task_id, KINDS[kind](one), kind) for one in tasks)
-            # The same ones would be found again at once, and refused again.
+            # What follows would be refused too, as long as these are.
             if not all(await asyncio.gather(*publishing)) or len(tasks) < PAGE:
                 return

@@ -16,6 +16,8 @@ Labels = tuple[str, ...]
 
 #: How many runners are shown by their names at a time; those beyond are shown together.
 MOST_RUNNERS = 500
+#: How many are remembered where nobody asks for metrics, which is when those long gone are forgotten.
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,11 @@ class OnRunnerHeartbeat:
     async def __call__(self, message: RunnerHeartbeat, delivery: Delivery) -> Disposition:
         """Remember the runner as it is now."""
         del delivery
+        # The ones heard last come last.
+        self._heard.pop((message.runner, message.pool), None)
         self._heard[message.runner, message.pool] = Heard(message, self._clock.now())
+        if len(self._heard) > REMEMBERED:
+            del self._heard[next(iter(self._heard))]
         return Ack()
 
     def show(self) -> set[str]:

@@ -26,8 +26,8 @@ WHY_NO_PROGRAM = {
     EndedBy.OUTPUT_LIMIT: f"the compiled program is larger than {LARGEST_BINARY_BYTES} bytes",
 }
 NOT_THE_CODES_FAULT = (EndedBy.SETUP, EndedBy.CANCEL)
-#: How much of a stream is kept where there are no blobs: a message has to hold it.
-MOST_INLINE_BYTES = 8 * 1024 * 1024
+#: How much of a stream is kept where there are no blobs: a message has to hold both, and RabbitMQ takes 16 MiB.
+MOST_INLINE_BYTES = 7 * 1024 * 1024
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/work", "LANG": "C.UTF-8"}
 
 

@@ -1,7 +1,7 @@
 """Runs because a chunk may start here: executes it, publishes its result, and only then acks.
 
-Promises: a redelivered chunk is never run as the same attempt; at most `slots` chunks run, whatever the
-broker hands over; a result is published however long the broker is away.
+Promises: a redelivered chunk is never run as the same attempt, and of two copies of an attempt one; at most `slots`
+chunks run, whatever the broker hands over; a result is published however long the broker is away.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import structlog
 
 from services.runner.execute_chunk import ExecuteChunk
 from services.runner.metrics import RunnerMetrics
-from services.runner.running_chunks import Key, RunningChunks
+from services.runner.running_chunks import RunningChunk, RunningChunks
 from services.runner.stream_output import StreamOutput
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.clock import Clock
@@ -24,6 +24,8 @@ from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome
 
 LONGEST_PAUSE_SECONDS = 5.0
+CUT_OFF = AttemptResult(outcome=Outcome.LOST, reason="its runner died, or was cut off before it started")
+NOT_STARTED = AttemptResult(outcome=Outcome.CANCELLED, reason="it was cancelled before it started")
 HANDED_BACK = AttemptResult(outcome=Outcome.LOST, reason="its runner was told to stop, and handed it back")
 
 log = structlog.get_logger()
@@ -44,48 +46,41 @@ class OnChunkReady:
     async def __call__(self, message: ChunkReady, delivery: Delivery) -> Disposition:
         """Run it, unless it is known to run, or to have died, already."""
         key = (message.task_id, message.chunk_index, message.attempt)
-        with self.running.taken(key):
-            return await self._handle(message, delivery, key)
-
-    async def _handle(self, message: ChunkReady, delivery: Delivery, key: Key) -> Disposition:
-        if here := self.running.get(key):
-            # Redelivered after a lost connection, while the run goes on: this delivery takes the old one's place.
+        while here := self.running.get(key):
+            # Redelivered after a lost connection, or emitted twice: this delivery takes the old one's place.
             await here.ended.wait()
             if here.published:
                 return Ack()
         if delivery.redelivered:
-            lost = AttemptResult(outcome=Outcome.LOST, reason="its runner died, or was cut off before it started")
-            await self._finish(message, None, lost)
-        else:
+            # Not taken: a heartbeat that names it would say that it still runs.
+            await self._finish(message, None, CUT_OFF)
+            return Ack()
+        with self.running.taken(key) as running:
             async with self.slots:
                 with self.metrics.slot_seconds.time():
-                    await self._run_unless_cancelled(message, key)
+                    await self._run_unless_cancelled(message, running)
+            running.published = True
         return Ack()
 
-    async def _run_unless_cancelled(self, message: ChunkReady, key: Key) -> None:
-        if self.running.is_cancelled(key):
-            cancelled = AttemptResult(outcome=Outcome.CANCELLED, reason="it was cancelled before it started")
-            await self._finish(message, None, cancelled)
+    async def _run_unless_cancelled(self, message: ChunkReady, running: RunningChunk) -> None:
+        if running.cancelled:
+            await self._finish(message, None, HANDED_BACK if running.handed_back else NOT_STARTED)
         else:
-            await self._run(message, key)
+            await self._run(message, running)
 
-    async def _run(self, message: ChunkReady, key: Key) -> None:
-        running, streaming = self.running.begin(key), StreamOutput(self.broker, message)
-        started_at = self.clock.now()
-        try:
-            crash_point(CrashPoint.CHUNK_TAKEN, message.task_id)
-            await self.broker.publish(self._started(message, started_at))
-            crash_point(CrashPoint.CHUNK_STARTED_PUBLISHED, message.task_id)
-            result = await self.execute(message, running, streaming)
-            await streaming.close()
-            crash_point(CrashPoint.CHUNK_EXECUTED, message.task_id)
-            if running.handed_back and result.outcome is Outcome.CANCELLED:
-                result = HANDED_BACK
-            await self._finish(message, started_at, result)
-            crash_point(CrashPoint.CHUNK_FINISHED_PUBLISHED, message.task_id)
-            running.published = True
-        finally:
-            self.running.end(key)
+    async def _run(self, message: ChunkReady, running: RunningChunk) -> None:
+        running.begun = True
+        streaming, started_at = StreamOutput(self.broker, message), self.clock.now()
+        crash_point(CrashPoint.CHUNK_TAKEN, message.task_id)
+        await self.broker.publish(self._started(message, started_at))
+        crash_point(CrashPoint.CHUNK_STARTED_PUBLISHED, message.task_id)
+        result = await self.execute(message, running, streaming)
+        await streaming.close()
+        crash_point(CrashPoint.CHUNK_EXECUTED, message.task_id)
+        if running.handed_back and result.outcome is Outcome.CANCELLED:
+            result = HANDED_BACK
+        await self._finish(message, started_at, result)
+        crash_point(CrashPoint.CHUNK_FINISHED_PUBLISHED, message.task_id)
 
     def _started(self, message: ChunkReady, started_at: datetime) -> ChunkStarted:
         return ChunkStarted(

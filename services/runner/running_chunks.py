@@ -1,22 +1,25 @@
-"""What runs on this runner now, so that it can be cancelled, waited for, and told from what died elsewhere.
+"""What runs on this runner now or waits for a slot, so that it can be cancelled, waited for, and told from what died.
 
 Promises: what was cancelled lately does not start here either, should it still be in the queue.
 """
 
 import asyncio
-from collections import Counter, OrderedDict
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Key = tuple[str, int, int]
-REMEMBERED = 10_000
+#: For so long, since a task that was removed may come again under its id; what starts later is cancelled once more.
+REMEMBERED, REMEMBERED_SECONDS = 10_000, 600.0
 
 
 class RunningChunk:
-    """One attempt under way."""
+    """One attempt that is here; `begun` once it has a slot, `published` once its result is out."""
 
-    def __init__(self) -> None:
-        self.cancelled = False
+    def __init__(self, *, cancelled: bool = False) -> None:
+        self.begun = False
+        self.cancelled = cancelled
         self.handed_back = False
         self.published = False
         self.ended = asyncio.Event()
@@ -35,88 +38,78 @@ class RunningChunk:
             self._kill()
 
 
-class Lately(OrderedDict[Key | str, int | None]):
-    """The last entries put in; older ones are forgotten."""
+class Lately(OrderedDict[Key | str, tuple[int | None, float]]):
+    """What was cancelled last, each up to an attempt (None: all); older ones are forgotten."""
 
-    def put(self, key: Key | str, value: int | None = None) -> None:
+    def put(self, key: Key | str, last_attempt: int | None = None) -> None:
         """Remember this, and forget the oldest if there are too many."""
-        self[key] = value
+        self[key] = last_attempt, time.monotonic()
         self.move_to_end(key)
         if len(self) > REMEMBERED:
             self.popitem(last=False)
 
+    def covers(self, key: Key | str, attempt: int) -> bool:
+        """Whether this attempt was cancelled lately."""
+        last_attempt, put_at = self.get(key, (0, float("-inf")))
+        return time.monotonic() - put_at < REMEMBERED_SECONDS and _covers(last_attempt, attempt)
+
 
 class RunningChunks:
-    """All attempts under way, by task, chunk and attempt; and what was cancelled lately."""
+    """All attempts that are here, by task, chunk and attempt; and what was cancelled lately."""
 
     def __init__(self) -> None:
-        self._running: dict[Key, RunningChunk] = {}
-        self._taken: Counter[Key] = Counter()
+        self._chunks: dict[Key, RunningChunk] = {}
         self._cancelled_chunks = Lately()
         self._cancelled_tasks = Lately()
 
     def __len__(self) -> int:
         """How many slots are busy."""
-        return len(self._running)
+        return len(self.keys())
 
     @contextmanager
-    def taken(self, key: Key) -> Iterator[None]:
-        """The attempt is here, running or waiting for a slot."""
-        self._taken[key] += 1
+    def taken(self, key: Key) -> Iterator[RunningChunk]:
+        """The attempt is here while the context lasts; there must be no other copy of it."""
+        chunk = self._chunks[key] = RunningChunk(cancelled=self._is_cancelled(key))
         try:
-            yield
+            yield chunk
         finally:
-            self._taken[key] -= 1
-            if not self._taken[key]:
-                del self._taken[key]
+            del self._chunks[key]
+            chunk.ended.set()
+
+    def get(self, key: Key) -> RunningChunk | None:
+        """The attempt, if it is here."""
+        return self._chunks.get(key)
 
     def held(self) -> list[Key]:
         """Every attempt that is here."""
-        return list(self._taken)
-
-    def hand_back(self) -> None:
-        """Kill everything, so that others can run it."""
-        for chunk in self._running.values():
-            chunk.handed_back = True
-            chunk.cancel()
+        return list(self._chunks)
 
     def keys(self) -> frozenset[Key]:
-        """The attempts under way."""
-        return frozenset(self._running)
+        """The attempts that have a slot."""
+        return frozenset(key for key, chunk in self._chunks.items() if chunk.begun)
 
-    def get(self, key: Key) -> RunningChunk | None:
-        """The attempt, if it is under way here."""
-        return self._running.get(key)
-
-    def begin(self, key: Key) -> RunningChunk:
-        """The attempt is under way."""
-        chunk = self._running[key] = RunningChunk()
-        chunk.cancelled = self.is_cancelled(key)
-        return chunk
-
-    def is_cancelled(self, key: Key) -> bool:
-        """Whether the attempt, or its task at that attempt or a later one, was cancelled lately."""
-        task_id, _, attempt = key
-        if key in self._cancelled_chunks:
-            return True
-        return task_id in self._cancelled_tasks and _covers(self._cancelled_tasks[task_id], attempt)
-
-    def end(self, key: Key) -> None:
-        """The attempt is over; `published` says whether its result is out."""
-        self._running.pop(key).ended.set()
+    def hand_back(self) -> None:
+        """Kill everything, and start nothing that waits, so that others can run it."""
+        for chunk in self._chunks.values():
+            chunk.handed_back = True
+            chunk.cancel()
 
     def cancel_chunk(self, key: Key) -> None:
         """Kill the attempt, and do not let it start if it is still queued."""
         self._cancelled_chunks.put(key)
-        if chunk := self._running.get(key):
+        if chunk := self._chunks.get(key):
             chunk.cancel()
 
     def cancel_task(self, task_id: str, last_attempt: int | None) -> None:
         """Kill the task's attempts up to the last one meant (None: all), and let none of those queued start."""
         self._cancelled_tasks.put(task_id, last_attempt)
-        for key, chunk in self._running.items():
+        for key, chunk in self._chunks.items():
             if key[0] == task_id and _covers(last_attempt, key[2]):
                 chunk.cancel()
+
+    def _is_cancelled(self, key: Key) -> bool:
+        task_id, _, attempt = key
+        return self._cancelled_chunks.covers(key, attempt) or self._cancelled_tasks.covers(task_id, attempt)
 
 
 def _covers(last_attempt: int | None, attempt: int) -> bool:

@@ -80,7 +80,7 @@ class RunnerSettings(LimitSettings, BrokerSettings, LogSettings):
         MIB,
         ge=1024,
         le=64 * MIB,
-        description="bytes of each output stream kept; above 8 MiB only where BLOB_SECRET is set",
+        description="bytes of each output stream kept; above 7 MiB only where BLOB_SECRET is set",
     )
     runner_blob_patience_seconds: float = Field(
         60.0, ge=0, le=3600, description="how long to try again for large input and output while ingest is away"

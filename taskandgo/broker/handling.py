@@ -61,18 +61,17 @@ class Handling:
                 disposition = await self._handler(delivery)
         except AwayError as error:
             log.warning("handler.away", queue=self._queue, error=str(error))
-            return await self._requeue_later()
+            return await self.requeue_later()
         except Exception as error:
             log.exception("handler.failed", queue=self._queue, redelivered=delivery.redelivered)
-            return Reject(repr(error)) if delivery.redelivered else await self._requeue_later()
-        self._failures = 0
+            return Reject(repr(error)) if delivery.redelivered else await self.requeue_later()
+        if not isinstance(disposition, Reject):
+            # Whether it can be dead-lettered is still to be seen.
+            self._failures = 0
         return disposition
 
-    def hurry(self) -> None:
-        """Pause no more: the subscription is stopping."""
-        self._hurried.set()
-
-    async def _requeue_later(self) -> Disposition:
+    async def requeue_later(self) -> Disposition:
+        """What becomes of a delivery that cannot be dealt with now, after a pause."""
         longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10))
         self._failures += 1
         try:
@@ -81,3 +80,7 @@ class Handling:
         except TimeoutError:
             pass
         return Requeue()
+
+    def hurry(self) -> None:
+        """Pause no more: the subscription is stopping."""
+        self._hurried.set()

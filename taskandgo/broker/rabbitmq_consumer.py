@@ -133,7 +133,9 @@ class RabbitmqSubscription:
         headers = carried(message.headers) | {"reason": reason, "queue": self._queue.name, "routing-key": key}
         try:
             await self._publisher.dead_letter(message.body, headers)  # type: ignore[arg-type]
-        except TaskAndGoError:
+        except TaskAndGoError as error:
+            log.warning("message.not_dead_lettered", queue=self._queue.name, error=str(error))
+            await self._handling.requeue_later()
             await message.nack(requeue=True)
         else:
             await message.ack()

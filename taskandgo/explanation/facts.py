@@ -47,8 +47,9 @@ class EndedAttempt:
 class TaskFacts:
     """A task as the store has it; instants are aware UTC.
 
-    `unconfirmed_since`: the broker has not confirmed its TaskSubmitted since then. `running` are its oldest running
-    attempts; `retries` chunks wait for their next attempt, the first until `retry_at`, after `retry_after`.
+    `unconfirmed_since`: its TaskSubmitted was published then, and the broker has not confirmed it. `running` are its
+    oldest running attempts; `retries` chunks wait for their next attempt, the first until `retry_at`, after
+    `retry_after`.
     """
 
     task_id: str

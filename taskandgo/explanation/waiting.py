@@ -33,8 +33,8 @@ def why_chunks_wait(task: TaskFacts) -> Iterator[Reason]:
     unopened = task.chunk_count - task.chunks_ended - task.chunks_ready - task.chunks_running - task.retries
     if task.many and unopened > 0:
         text = (
-            f"{counted(unopened, 'chunk')} of it are not in the queue yet: a task has only about as many there as its "
-            "pool has slots, so that it does not stand in front of its equals"
+            f"{counted(unopened, 'chunk')} of it {_is(unopened)} not in the queue yet: a task has only about as many "
+            "there as its pool has slots, so that it does not stand in front of its equals"
         )
         yield Reason(ReasonCode.SPLIT_WINDOW, text)
 

@@ -43,7 +43,7 @@ async def serve_http(app: ASGIApp, listen: str) -> AsyncIterator[str]:
     try:
         await server.up.wait()
         host, port = bound.getsockname()[:2]
-        yield f"{host}:{port}"
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         server.should_exit = True
         await serving

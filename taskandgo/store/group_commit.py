@@ -2,7 +2,7 @@
 
 Work that nobody waits for may linger, so that more of it shares a commit.
 
-Promises: a caller is answered after its own item is committed; a failed flush fails its own items only; a
+Promises: a caller is answered after its own item is committed; an item that cannot be committed fails alone; a
 caller that gives up takes nobody with it.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from taskandgo.errors import AwayError
 from taskandgo.telemetry.metrics import OTHER
 from taskandgo.telemetry.process_metrics import PROCESS
 
@@ -72,10 +73,18 @@ class GroupCommit(Generic[Item, Answer]):
         try:
             answers = await self._flush([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - each caller gets the error
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
+            await self._fail(batch, error)
             return
         for (_, answer), said in zip(batch, answers, strict=True):
             if not answer.done():
                 answer.set_result(said)
+
+    async def _fail(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]], error: Exception) -> None:
+        if len(batch) > 1 and not isinstance(error, AwayError):
+            # One of them is at fault, and the others would be given up with it.
+            for one in batch:
+                await self._flush_batch([one])
+            return
+        for _, answer in batch:
+            if not answer.done():
+                answer.set_exception(error)

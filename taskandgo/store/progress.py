@@ -13,13 +13,14 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from taskandgo.messages import ChunkFinished
+from taskandgo.store.absent_chunks import absent_chunks
 from taskandgo.store.records import OpenChunk, Timer
 from taskandgo.store.tables import chunk, task
 from taskandgo.words import OPEN_STATES, ChunkState, Outcome, TaskState, TimerKind
 
 Key = tuple[str, int]
-#: How many rows are looked through at a time for chunks that have none, and how many such chunks are enough.
-PAGE, ENOUGH = 1000, 16
+#: How many chunks without a row are enough to go on with.
+ENOUGH = 16
 
 
 @dataclass(slots=True)
@@ -197,17 +198,8 @@ def open_chunk(row: Any, chunk_count: int) -> OpenChunk:
 
 async def _gaps(connection: AsyncConnection, task: TaskProgress) -> list[int]:
     """The next chunks without a row: a task that runs again keeps the chunks that succeeded."""
-    gaps: list[int] = []
-    start = task.next_chunk
-    while start < task.chunk_count and len(gaps) < ENOUGH:
-        stop = min(start + PAGE, task.chunk_count)
-        rows = await connection.scalars(
-            select(chunk.c.chunk_index).where(
-                chunk.c.task_id == task.task_id, chunk.c.chunk_index >= start, chunk.c.chunk_index < stop
-            )
-        )
-        gaps += sorted(set(range(start, stop)) - set(rows))
-        start = stop
+    left = range(task.next_chunk, task.chunk_count)
+    gaps = await absent_chunks(connection, task.task_id, left, ENOUGH)
     if not gaps and task.next_chunk < task.chunk_count:
         # Nobody has to look through them again.
         task.next_chunk, task.changed = task.chunk_count, True

@@ -114,8 +114,8 @@ class FinishedTask(Value, frozen=True):
 
 class Recorded(Value, frozen=True):
     """What became of an attempt's end: `kept` if it changed anything; the chunks to emit now; the attempts at its
-    chunk that are not needed any more; whether the chunk killed too many runners, or is to be repeated later; when
-    the earliest timer that was set is due; and the task if it is, or was before, finished.
+    chunk that are not needed any more; whether the chunk was given up, or is to be repeated later; when the earliest
+    timer that was set is due; and the task if it is, or was before, finished.
     """
 
     kept: bool

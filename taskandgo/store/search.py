@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from taskandgo.store.locks import TASK_COLUMNS
+from taskandgo.store.locks import OPEN, TASK_COLUMNS
 from taskandgo.store.records import TaskRecord
 from taskandgo.store.rows import task_record
 from taskandgo.store.tables import IS_OPEN, task, task_label
@@ -63,6 +63,12 @@ async def running_tasks(connection: AsyncConnection) -> list[TaskRecord]:
     # The first condition is for the index, so that finished tasks cost nothing.
     running = select(*TASK_COLUMNS).where(IS_OPEN, task.c.state == TaskState.RUNNING.value)
     return await _rows(connection, running.order_by(task.c.queued_at).limit(MOST_RUNNING))
+
+
+async def still_open(connection: AsyncConnection, task_ids: Sequence[str]) -> set[str]:
+    """Which of these tasks have not ended."""
+    conditions = (task.c.task_id.in_(task_ids), task.c.state.in_(OPEN))
+    return set(await connection.scalars(select(task.c.task_id).where(*conditions)))
 
 
 async def task_row(connection: AsyncConnection, task_id: str) -> TaskRecord | None:

@@ -107,9 +107,9 @@ class Store:
         """The broker holds the task's message of this kind (its routing key)."""
         await self._confirming.submit((task_id, kind))
 
-    async def unconfirmed(self, kind: str, limit: int, older_than: datetime) -> list[Unconfirmed]:
-        """Tasks whose message of this kind has not been confirmed since before `older_than`."""
-        return await self._database.read(lambda c: outbox.unconfirmed(c, kind, limit, older_than))
+    async def claim_unconfirmed(self, kind: str, limit: int, older_than: datetime, at: datetime) -> list[Unconfirmed]:
+        """Tasks whose message of this kind has not been confirmed since before `older_than`, for this caller alone."""
+        return await self._database.write(lambda c: outbox.claim_unconfirmed(c, kind, limit, older_than, at))
 
     async def open_chunks(self, opening: chunks.Opening) -> list[OpenChunk]:
         """Cut an open task into so many chunks, once; those to be emitted now, none if the task is not open."""
@@ -182,11 +182,15 @@ class Store:
 
     async def list_chunks(self, wanted: ChunkFilter) -> list[ChunkRecord] | None:
         """A page of a task's chunks without output; None if the task is unknown."""
-        return await self._database.read(lambda c: manifest.list_chunks(c, wanted))
+        return await self._database.read_one_instant(lambda c: manifest.list_chunks(c, wanted))
 
     async def get_task(self, task_id: str) -> TaskRecord | None:
         """The task, with its result if it is final."""
-        return await self._database.read(lambda c: reads.get_task(c, task_id))
+        found = await self._database.read(lambda c: reads.get_task(c, task_id))
+        if found is None or found.state not in retry.UNSUCCESSFUL:
+            return found
+        # It may have begun to run again while it was read; what succeeded never does.
+        return await self._database.read_one_instant(lambda c: reads.get_task(c, task_id))
 
     async def task_facts(self, task_id: str) -> TaskFacts | None:
         """What an explanation is drawn from; None if the task is unknown."""
@@ -203,6 +207,10 @@ class Store:
     async def running_tasks(self) -> list[TaskRecord]:
         """Tasks that run, the oldest first, up to a thousand."""
         return await self._database.read(search.running_tasks)
+
+    async def still_open(self, task_ids: Sequence[str]) -> set[str]:
+        """Which of these tasks have not ended."""
+        return await self._database.read(lambda c: search.still_open(c, task_ids))
 
     async def task_row(self, task_id: str) -> TaskRecord | None:
         """The task without its result, however much that is."""

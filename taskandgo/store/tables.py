@@ -154,6 +154,7 @@ outbox = Table(
     metadata,
     Column("task_id", String(128), primary_key=True),
     Column("kind", String(32), primary_key=True),
+    # Or taken up last, to be published again.
     Column("written_at", Instant, nullable=False),
 )
 

@@ -129,5 +129,7 @@ async def _dead_letters(world: World) -> int:
 async def _status(world: World, task_id: str) -> api.TaskStatus | None:
     try:
         return await world.client.status(task_id)
-    except grpc.aio.AioRpcError:
-        return None
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            return None
+        raise

@@ -303,6 +303,58 @@ async def test_chunks_are_listed_by_page_state_and_outcome(store: Store) -> None
     assert await store.list_chunks(ChunkFilter(task_id="unknown")) is None
 
 
+async def paged(store: Store, task_id: str, wanted: dict[str, object]) -> list[int]:
+    """The indexes of the chunks that pass the filter, read three at a time."""
+    found: list[int] = []
+    while True:
+        page = ChunkFilter(task_id=task_id, page_size=3, after=found[-1] if found else -1, **wanted)  # type: ignore[arg-type]
+        chunks = await store.list_chunks(page)
+        assert chunks is not None
+        found += [chunk.chunk_index for chunk in chunks]
+        if len(chunks) < 3:
+            return found
+
+
+FILTERS: list[dict[str, object]] = [
+    {},
+    {"states": [ChunkState.WAITING]},
+    {"states": [ChunkState.READY, ChunkState.RUNNING]},
+    {"states": [ChunkState.FINISHED]},
+    {"outcomes": [Outcome.FAILED]},
+    {"outcomes": [Outcome.SUCCEEDED, Outcome.CANCELLED]},
+    {"states": [ChunkState.FINISHED], "outcomes": [Outcome.CANCELLED]},
+    {"states": [ChunkState.RUNNING], "outcomes": [Outcome.FAILED]},
+]
+
+
+@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+@pytest.mark.parametrize("ends", [1, 2], ids=["open", "cancelled"])
+async def test_pages_of_some_chunks_are_what_a_filter_leaves_of_all(
+    store: Store, wanted: dict[str, object], ends: int
+) -> None:
+    # Cancelled and retried once, so that among those with a row there are some without.
+    task_id = await split(store, 20, retry=Retry(max_attempts=2, backoff_seconds=10))
+    for index in (3, 2, 4, 6):
+        await end(store, task_id, index)
+    await store.cancel_task(task_id, NOW)
+    await store.retry_task(task_id, NOW)
+    await store.open_chunks(opening(task_id, 20, RULES.refill))
+    await end(store, task_id, 0, Outcome.FAILED, attempt=2)
+    await store.start_chunk(task_id, 1, 2, "r", NOW)
+    if ends > 1:
+        await store.cancel_task(task_id, NOW)
+    everything = await chunks_of(store, task_id)
+    states, outcomes = wanted.get("states", ChunkState), wanted.get("outcomes")
+    left = [
+        chunk.chunk_index
+        for chunk in everything
+        if chunk.state in states  # type: ignore[operator]
+        and (not outcomes or (chunk.result is not None and chunk.result.outcome in outcomes))  # type: ignore[operator]
+    ]
+    assert [chunk.chunk_index for chunk in everything] == list(range(20))
+    assert await paged(store, task_id, wanted) == left
+
+
 async def test_queued_tasks_are_counted_by_tenant(store: Store) -> None:
     tenant = uuid4().hex
     before, _ = await store.count_queued()

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import sys
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ from taskandgo.errors import StoreAwayError
 from taskandgo.messages import ChunkFinished
 from taskandgo.store.connect import open_store
 from taskandgo.store.migrate import migrate
-from taskandgo.store.records import Acceptance, Due, Recorded, TaskFilter
+from taskandgo.store.records import Acceptance, Due, Recorded, TaskFilter, Unconfirmed
 from taskandgo.store.store import Store
 from taskandgo.task import AttemptResult
 from taskandgo.words import Outcome, TaskState, TimerKind
@@ -54,9 +54,37 @@ async def test_outbox_holds_a_task_until_it_is_confirmed(store: Store) -> None:
     item = submission(at=NOW - timedelta(days=9000))
     await store.accept_task(item)
     before = NOW - timedelta(days=8999)
-    assert [one.task for one in await store.unconfirmed("task.submitted", 10, before)] == [item.task]
+    assert [one.task for one in await claimed(store, before)] == [item.task]
+    assert await claimed(store, before) == [], "it was taken up only just"
+    after = NOW + timedelta(seconds=1)
+    assert item.task in [one.task for one in await claimed(store, after)], "whoever took it up may have died"
     await store.confirm_published(item.task.task_id, "task.submitted")
-    assert await store.unconfirmed("task.submitted", 10, before) == []
+    assert item.task not in [one.task for one in await claimed(store, after + timedelta(seconds=1))]
+
+
+async def claimed(store: Store, older_than: datetime) -> list[Unconfirmed]:
+    """What is to be published again now; from now on it counts as published at NOW."""
+    return await store.claim_unconfirmed("task.submitted", 10_000, older_than, NOW)
+
+
+async def test_of_many_ingests_one_publishes_again_what_was_not_confirmed(store: Store) -> None:
+    items = [submission(at=NOW - timedelta(days=8000)) for _ in range(20)]
+    await store.accept_tasks(items)
+    before = NOW - timedelta(days=7999)
+    found = await asyncio.gather(*(claimed(store, before) for _ in range(8)))
+    published = [one.task.task_id for page in found for one in page]
+    assert sorted(published) == sorted(item.task.task_id for item in items)
+
+
+async def test_a_task_that_is_to_run_again_is_never_read_as_ended_without_its_result(store: Store) -> None:
+    for _ in range(50):
+        task_id = await opened(store)
+        await end(store, ended(task_id, outcome=Outcome.FAILED))
+        readings = [store.get_task(task_id) for _ in range(8)]
+        *found, _ = await asyncio.gather(*readings, store.retry_task(task_id, NOW))
+        for record in found:
+            assert record
+            assert record.result or record.state is TaskState.QUEUED
 
 
 async def test_opening_chunks_again_changes_nothing(store: Store) -> None:

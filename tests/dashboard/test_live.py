@@ -3,9 +3,12 @@
 import signal
 import time
 
-from playwright.async_api import Page, expect
+import httpx
+from playwright.async_api import Browser, Page, expect
 
+from taskandgo.api import scheduler_pb2 as api
 from taskandgo.api import scheduler_pb2_grpc as api_grpc
+from tests.chaos.proxy import Proxy
 from tests.dashboard.submitting import WRITES_AND_WAITS, submit
 from tests.e2e.stack import Stack
 
@@ -110,3 +113,29 @@ async def test_the_list_is_narrowed_by_state_and_label(page: Page, client: api_g
     assert "state=failed" in page.url
     await page.reload()
     await expect(page.locator("#found tbody tr")).to_have_count(1)
+
+
+def test_what_waits_is_counted_over_all_pools(client: api_grpc.SchedulerStub, stack: Stack) -> None:
+    pools = ("nowhere", "elsewhere")
+    for pool in pools:
+        task = api.Task(task_id=pool, data="python:pass", pool=pool, priority="low")
+        client.SubmitTask(api.SubmitTaskRequest(task=task))
+    overview = httpx.get(f"http://{stack.metrics_address}/api/overview").json()
+    assert {level["priority"]: level["waiting"] for level in overview["queues"]}["low"] == len(pools)
+    for pool in pools:
+        client.CancelTask(api.CancelTaskRequest(task_id=pool))
+
+
+async def test_a_connection_that_fell_silent_is_made_anew(browser: Browser, stack: Stack) -> None:
+    async with Proxy((int(stack.metrics_address.rpartition(":")[2]),)).running() as proxy:
+        page = await browser.new_page()
+        await page.clock.install()
+        await page.goto(f"http://127.0.0.1:{proxy.port}/runners")
+        state = page.locator("#live-state")
+        await expect(state).to_have_text("live")
+        proxy.silent = True
+        await page.clock.fast_forward(60_000)
+        await expect(state).to_have_text("not connected")
+        proxy.heal()
+        await expect(state).to_have_text("live")
+        await page.close()

@@ -33,6 +33,7 @@ def test_every_block_is_tried() -> None:
     assert len(blocks()) == len(PRINTED)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_the_part_can_be_pasted(stack: Stack, tmp_path: Path) -> None:
     programs = tmp_path / "bin"
@@ -47,8 +48,8 @@ def test_the_part_can_be_pasted(stack: Stack, tmp_path: Path) -> None:
         script = block.replace("localhost:8080", stack.http_address)
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False,
+            cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, block + done.stderr
         for text in printed:
-            assert text in done.stdout
+            assert text in done.stdout, block + done.stdout

@@ -1,4 +1,4 @@
-"""A queue that somebody deleted under a running ingest costs no task: it is filled once it is declared anew."""
+"""A queue that somebody deleted under a running service costs no message: it is filled once it is declared anew."""
 
 import asyncio
 from datetime import timedelta
@@ -11,10 +11,18 @@ from services.ingest import announce_task
 from services.ingest.main import serve as serve_ingest
 from services.ingest.settings import IngestSettings
 from taskandgo.api import scheduler_pb2 as api
+from taskandgo.broker.broker import Broker, Delivery, Disposition, Reject
 from taskandgo.broker.connect import open_broker
-from taskandgo.broker.topology import DISPATCHER_TASK_SUBMITTED
+from taskandgo.broker.topology import (
+    DEAD_LETTER,
+    DISPATCHER_TASK_CANCELLED,
+    DISPATCHER_TASK_SUBMITTED,
+    MONITOR_DEAD_LETTER,
+    Queue,
+)
+from taskandgo.messages import TaskCancelled
 from taskandgo.rpc.client import connect
-from taskandgo.settings import load
+from taskandgo.settings import BrokerSettings, load
 from taskandgo.store.connect import open_store
 from tests.servers.rabbitmq import fresh_vhost
 
@@ -42,8 +50,32 @@ async def test_what_found_no_queue_is_published_once_there_is_one(
         # Long enough for the sweep to have found no queue either.
         await asyncio.sleep(0.5)
         await broker.declare(DISPATCHER_TASK_SUBMITTED)
-        async with asyncio.timeout(15):
-            while True:
-                if await broker.depth(DISPATCHER_TASK_SUBMITTED) == TASKS:
-                    break
-                await asyncio.sleep(0.05)
+        await holds(broker, DISPATCHER_TASK_SUBMITTED, TASKS)
+
+
+async def test_what_cannot_be_dead_lettered_is_tried_again_in_peace(rabbitmq_url: str) -> None:
+    url, deliveries = fresh_vhost(rabbitmq_url), 0
+
+    async def reject(_: Delivery) -> Disposition:
+        nonlocal deliveries
+        deliveries += 1
+        return Reject("nobody can deal with it")
+
+    async with open_broker(load(BrokerSettings, broker_url=url)) as broker, await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        for queue in (DEAD_LETTER, MONITOR_DEAD_LETTER):
+            await channel.queue_delete(queue.name)
+        await broker.consume(DISPATCHER_TASK_CANCELLED, reject, prefetch=10)
+        await broker.publish(TaskCancelled(task_id="a"))
+        await asyncio.sleep(2)
+        assert 2 <= deliveries <= 10
+        await broker.declare(DEAD_LETTER)
+        await holds(broker, DEAD_LETTER, 1)
+
+
+async def holds(broker: Broker, queue: Queue, count: int) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            if await broker.depth(queue) == count:
+                return
+            await asyncio.sleep(0.05)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from services.runner.patch_pod import DELETION_COST, Pod, PodError
 from services.runner.raise_deletion_cost import RaiseDeletionCost
-from services.runner.running_chunks import RunningChunks
+from services.runner.running_chunks import Key, RunningChunks
 from taskandgo.errors import SettingsError
 from tests.e2e.stack import free_port
 
@@ -96,22 +96,28 @@ async def api(account: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[A
     await serving
 
 
+@contextlib.contextmanager
+def at_work(running: RunningChunks, key: Key) -> Iterator[None]:
+    """The attempt has a slot."""
+    with running.taken(key) as chunk:
+        chunk.begun = True
+        yield
+
+
 async def test_it_rises_with_what_stays_and_falls_when_that_has_ended(api: Api, account: Path) -> None:
     running, pod = RunningChunks(), Pod("runner-1", account)
     look = RaiseDeletionCost(pod, running)
 
-    running.begin(LONG)
-    await look.once()
-    assert api.costs == []  # it may be a short one
+    with at_work(running, LONG):
+        await look.once()
+        assert api.costs == []  # it may be a short one
 
-    await look.once()
-    running.begin(SHORT)
-    await look.once()
-    running.end(SHORT)
-    await look.once()
-    assert api.costs == ["1"]
+        await look.once()
+        with at_work(running, SHORT):
+            await look.once()
+        await look.once()
+        assert api.costs == ["1"]
 
-    running.end(LONG)
     await look.once()
     assert api.costs == ["1", "0"]
     await pod.close()
@@ -120,17 +126,17 @@ async def test_it_rises_with_what_stays_and_falls_when_that_has_ended(api: Api, 
 async def test_a_new_token_is_used_and_what_could_not_be_told_is_told_later(api: Api, account: Path) -> None:
     running, pod = RunningChunks(), Pod("runner-1", account)
     look = RaiseDeletionCost(pod, running)
-    running.begin(LONG)
-    await look.once()
+    with at_work(running, LONG):
+        await look.once()
 
-    api.broken = True
-    await look.once()
-    api.broken, api.token = False, "second"
-    await look.once()
-    assert api.costs == []
+        api.broken = True
+        await look.once()
+        api.broken, api.token = False, "second"
+        await look.once()
+        assert api.costs == []
 
-    (account / "token").write_text("second\n")
-    await look.once()
+        (account / "token").write_text("second\n")
+        await look.once()
     (account / "token").write_text("first\n")
     assert api.costs == ["1"]
     await pod.close()

@@ -20,9 +20,10 @@ from services.runner.main import serve as serve_runner
 from services.runner.settings import RunnerSettings
 from taskandgo.broker.broker import Ack, Broker, Delivery, Disposition
 from taskandgo.broker.connect import open_broker
+from taskandgo.broker.memory import open_memory
 from taskandgo.broker.topology import runner_chunk_ready
 from taskandgo.clock import SystemClock
-from taskandgo.messages import TaskSubmitted
+from taskandgo.messages import RunnerHeartbeat, TaskSubmitted
 from taskandgo.settings import load
 from taskandgo.store.connect import open_store
 from taskandgo.store.records import Submission, TaskRecord
@@ -36,6 +37,16 @@ ADD_UP = "import json, sys\nprint(sum(int(json.loads(line)['stdout']) for line i
 COUNT = "import sys\nprint(len(sys.stdin.read().splitlines()))"
 PATIENCE_SECONDS = 60.0
 GRACE = timedelta(seconds=20)
+
+
+class MovedClock(SystemClock):
+    """The time goes by as the test says."""
+
+    ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """So much later than it is."""
+        return super().now() + self.ahead
 
 
 class SlowClock(SystemClock):
@@ -173,3 +184,30 @@ async def test_of_many_that_find_a_lost_chunk_one_emits_it(rabbitmq_url: str, st
             assert await sweeper.sweep(GRACE) == 0, "it looked before it knew the queue"
         assert sum(await asyncio.gather(*(sweeper.sweep(GRACE) for sweeper in sweepers))) == 1
         assert await brokers[0].depth(runner_chunk_ready("default")) == 1
+
+
+async def test_a_pool_that_nobody_heard_of_for_a_while_is_given_its_time_again(store: Store) -> None:
+    clock = MovedClock()
+    async with open_memory() as broker:
+        settings = load(DispatcherSettings, store_url="sqlite:///none")
+        reconcile = make_parts(settings, broker, store, clock).reconcile
+        reconcile.look_seconds = 0.0
+        spec = await accept(store)
+        await reconcile.open_task(spec, again=False)
+        await store.start_chunk(spec.task_id, 0, 1, "silent", clock.now())
+
+        async def revived(after_seconds: float, *, heard: bool = True) -> int:
+            clock.ahead = timedelta(seconds=after_seconds)
+            if heard:
+                reconcile.claims.hear(of_another(clock.now()))
+            return await reconcile.sweep(GRACE)
+
+        assert await revived(0) == 0, "it is missing for the first time"
+        assert await revived(15, heard=False) == 0
+        assert await revived(25) == 0, "its runner may come back a moment later than the others"
+        assert await revived(46) == 1
+
+
+def of_another(sent_at: datetime) -> RunnerHeartbeat:
+    known = {"pool": "default", "slots": 1, "busy": 0, "languages": ["python"], "isolation": "strict"}
+    return RunnerHeartbeat(runner="another", sent_at=sent_at, running=[], **known)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from services.ingest.event_rates import EventRates
 from services.ingest.read_open_tasks import ReadOpenTasks
 from services.ingest.watch_cluster import WatchCluster
 from taskandgo.api import scheduler_pb2 as api
-from taskandgo.broker.memory import MemoryBroker, open_memory
+from taskandgo.broker.memory import MemoryBroker, MemorySubscription, open_memory
 from taskandgo.broker.topology import listener
 from taskandgo.clock import SystemClock
 from taskandgo.heard_runners import HeardRunners
@@ -100,6 +100,18 @@ async def test_who_watches_when_it_stops_is_let_go(tmp_path: Path) -> None:
                 await anext(other)
         await asyncio.wait_for(watching, 10)
     assert seen
+
+
+async def test_a_broker_that_does_not_answer_holds_up_nobody(glance: Glance, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: str) -> None:
+        await asyncio.sleep(60)
+
+    for call in ("bind", "unbind"):
+        monkeypatch.setattr(MemorySubscription, call, hang)
+    for _ in range(2):
+        async with asyncio.timeout(5), aclosing(glance.watch()) as one:
+            await anext(one)
+            assert (await anext(one)).store_answers
 
 
 async def test_levels_tasks_runners_and_rates_are_told(glance: Glance) -> None:

@@ -7,6 +7,7 @@ from services.cli.asked_task import AskedTask
 from services.cli.exit_codes import exit_code_of
 from services.cli.live_output import LiveOutput
 from services.cli.options import LanguageWord, PriorityWord, pairs
+from services.cli.up import from_here
 from taskandgo.api import scheduler_pb2 as api
 from taskandgo.words import LANGUAGES, Priority
 
@@ -110,3 +111,17 @@ def test_a_new_attempt_writes_its_output_from_the_beginning():
     output.add(block(0, b"again", attempt=2))
     output.finish(final("again", attempt=2))
     assert bytes(written) == b"lost again"
+
+
+@pytest.mark.parametrize(
+    ("bound", "called"),
+    [
+        ("0.0.0.0:50051", "localhost:50051"),
+        ("[::]:8080", "localhost:8080"),
+        ("127.0.0.1:8081", "127.0.0.1:8081"),
+        ("[::1]:8081", "[::1]:8081"),
+        ("10.1.2.3:8080", "10.1.2.3:8080"),
+    ],
+)
+def test_an_address_that_is_shown_can_be_called(bound, called):
+    assert from_here(bound) == called

@@ -10,7 +10,9 @@ from services.monitor.dashboard.frames import Frame, event
 from services.monitor.dashboard.guard import is_own, is_same_origin
 from services.monitor.dashboard.history import STEP_SECONDS, STEPS, History
 from services.monitor.dashboard.output_log import MOST_CHARACTERS, OutputLog
+from services.monitor.dashboard.runner_rows import RunnerRow
 from services.monitor.dashboard.tasks_page import Query, asked
+from services.monitor.dashboard.troubles import find_troubles
 from taskandgo.messages import ChunkOutput
 from taskandgo.store.chunk_counts import ChunkCount
 from taskandgo.words import ChunkState, Outcome, Stream, TaskState
@@ -151,3 +153,28 @@ def test_an_address_asks_for_the_same_again() -> None:
         "state=failed&priority=high&q=a%3Db%26c&after="
     )
     assert asked({"state": "x", "priority": "y", "after": "z"}) == Query()
+
+
+def live(pool: str) -> RunnerRow:
+    """A runner of this pool."""
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return RunnerRow(
+        runner="r", pool=pool, state="live", slots=1, busy=0, languages=(), isolation="strict", heard_at=at
+    )
+
+
+@pytest.mark.parametrize(
+    ("waiting", "pools", "found"),
+    [
+        ({"default": 3}, ["default"], []),
+        ({"gpu": 0}, ["default"], []),
+        ({"default": 3, "gpu": 2}, ["default"], ["No runner of pool gpu is alive, with 2 tasks waiting."]),
+        ({"default": 1}, [], ["No runner of pool default is alive, with 1 task waiting."]),
+        ({}, [], ["No runner is alive."]),
+        (None, ["default"], ["The store is away: tasks cannot be accepted or recorded."]),
+    ],
+)
+def test_a_pool_that_nobody_serves_is_a_trouble(
+    waiting: dict[str, int] | None, pools: list[str], found: list[str]
+) -> None:
+    assert find_troubles(True, waiting, [live(pool) for pool in pools], 0) == found  # noqa: FBT003 - as it is called

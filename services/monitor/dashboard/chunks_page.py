@@ -1,15 +1,15 @@
 """The chunks of one task as a table, a page at a time."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from services.monitor.dashboard.frames import Frame
 from services.monitor.dashboard.live_events import LiveEvents
+from services.monitor.dashboard.parts_page import PartsPage
 from services.monitor.dashboard.rendering import Rendering
 from taskandgo.errors import StoreAwayError
 from taskandgo.store.records import ChunkFilter, ChunkRecord
+from taskandgo.store.store import Store
 from taskandgo.task import Value
 from taskandgo.words import ChunkState, Outcome
 
@@ -51,46 +51,21 @@ class Chunks(Value, frozen=True, omit_defaults=False):
     next: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunksPage:
-    """The table of a task's chunks."""
+def chunks_page(events: LiveEvents, rendering: Rendering, task_id: str, kind: str, after: int) -> PartsPage:
+    """The table of a task's chunks: those of a kind, from an index on."""
+    return PartsPage(events, rendering, PARTS, partial(_read, events.store, task_id, kind, after))
 
-    events: LiveEvents
-    rendering: Rendering
-    task_id: str
-    kind: str
-    after: int
 
-    def following(self) -> AbstractAsyncContextManager[object]:
-        """Events tell when to look again."""
-        return self.events.looking()
-
-    def stamp(self) -> object:
-        """Whatever happened may be in the table."""
-        return self.events.count
-
-    def logged_since(self, place: int) -> tuple[int, Frame | None]:
-        """Nothing is appended here."""
-        return place, None
-
-    async def frames(self) -> Sequence[Frame]:
-        """Its parts."""
-        return self.rendering.parts(PARTS, await self.read())
-
-    async def read(self) -> Chunks:
-        """What there is now."""
-        states, outcomes = KINDS[self.kind]
-        wanted = ChunkFilter(
-            task_id=self.task_id, states=states, outcomes=outcomes, page_size=PAGE + 1, after=self.after
-        )
-        shown = Chunks(task_id=self.task_id, kind=self.kind, after=self.after, chunks=None)
-        try:
-            found = await self.events.store.list_chunks(wanted) or []
-        except StoreAwayError:
-            return shown
-        rows = [_row(record) for record in found[:PAGE]]
-        more = rows[-1].chunk_index if len(found) > PAGE else None
-        return Chunks(task_id=self.task_id, kind=self.kind, after=self.after, chunks=rows, next=more)
+async def _read(store: Store, task_id: str, kind: str, after: int) -> Chunks:
+    states, outcomes = KINDS[kind]
+    wanted = ChunkFilter(task_id=task_id, states=states, outcomes=outcomes, page_size=PAGE + 1, after=after)
+    try:
+        found = await store.list_chunks(wanted) or []
+    except StoreAwayError:
+        return Chunks(task_id=task_id, kind=kind, after=after, chunks=None)
+    rows = [_row(record) for record in found[:PAGE]]
+    more = rows[-1].chunk_index if len(found) > PAGE else None
+    return Chunks(task_id=task_id, kind=kind, after=after, chunks=rows, next=more)
 
 
 def _row(record: ChunkRecord) -> ChunkRow:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-KEEP_ALIVE = b": still here\n\n"
+#: An event rather than a comment, since the page has to notice when it does not come.
+KEEP_ALIVE = b"event: alive\ndata:\n\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,25 @@
 """The first page: health and throughput at a glance, queues, runners, what runs and what came last."""
 
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from services.monitor.dashboard.frames import Frame, event
 from services.monitor.dashboard.history import Lines
-from services.monitor.dashboard.live_events import LiveEvents, RunningTask
+from services.monitor.dashboard.live_events import LiveEvents
+from services.monitor.dashboard.parts_page import PartsPage
 from services.monitor.dashboard.rendering import Rendering
 from services.monitor.dashboard.runner_rows import RunnerRow, runner_row
+from services.monitor.dashboard.running_tasks import RunningTask
 from services.monitor.dashboard.task_rows import TaskRow, task_row
 from services.monitor.dashboard.troubles import find_troubles
+from taskandgo.broker.broker import Broker
 from taskandgo.broker.topology import DEAD_LETTER
 from taskandgo.errors import BrokerAwayError, StoreAwayError
 from taskandgo.store.records import Waiting
 from taskandgo.store.search import TaskSearch
+from taskandgo.store.store import Store
 from taskandgo.task import Value
 from taskandgo.words import Priority
 
@@ -55,88 +59,84 @@ class Overview(Value, frozen=True, omit_defaults=False):
     history: Lines
 
 
-@dataclass(frozen=True, slots=True)
-class OverviewPage:
-    """The first page."""
-
-    events: LiveEvents
-    rendering: Rendering
-
-    def following(self) -> AbstractAsyncContextManager[object]:
-        """The rates, and what runs, are counted while somebody looks."""
-        return self.events.looking()
-
-    def stamp(self) -> object:
-        """Anything that happens may be worth a look; so is a runner that fell silent."""
-        now = self.events.clock.now()
-        silent = sum(runner.is_silent(now) for runner in self.events.runners.all())
-        return self.events.count, silent, self.events.broker.connected
-
-    def logged_since(self, place: int) -> tuple[int, Frame | None]:
-        """Nothing is appended here."""
-        return place, None
-
-    async def frames(self) -> Sequence[Frame]:
-        """Its parts, and the charts' lines."""
-        overview = await self.read()
-        return [*self.rendering.parts(PARTS, overview), event("history", overview.history)]
-
-    async def read(self) -> Overview:
-        """What there is now."""
-        queues, recent = await self._stored()
-        runners = [runner_row(one, self.events.clock.now()) for one in self.events.runners.all()]
-        alive = [one for one in runners if one.state in ("live", "draining")]
-        slots, busy = sum(one.slots for one in alive), sum(one.busy for one in alive)
-        waiting = None if queues is None else sum(level.waiting for level in queues)
-        now = self.events.clock.now().timestamp()
-        history = self.events.history
-        history.waiting(now, waiting)
-        succeeded, failed = history.per_second(now, RATE_SECONDS)
-        dead_letters = await self._dead_letters()
-        newest = sorted(self.events.running.values(), key=lambda one: one.started_at, reverse=True)
-        return Overview(
-            broker=self.events.broker.connected,
-            dead_letters=dead_letters,
-            troubles=find_troubles(self.events.broker.connected, waiting, runners, dead_letters),
-            queues=queues,
-            waiting=waiting,
-            oldest_at=min((one.oldest_at for one in queues or () if one.oldest_at), default=None),
-            slots=slots,
-            busy=busy,
-            runners=sorted(runners, key=_attention)[:SHOWN_RUNNERS],
-            runner_count=len(alive),
-            silent_count=sum(one.state == "silent" for one in runners),
-            running=newest[:SHOWN_RUNNING],
-            running_count=len(newest),
-            succeeded_per_second=succeeded,
-            failed_per_second=failed,
-            wait_seconds=history.wait_seconds(),
-            recent=recent,
-            history=history.lines(now),
-        )
-
-    async def _stored(self) -> tuple[list[QueueLevel] | None, list[TaskRow] | None]:
-        store = self.events.store
-        try:
-            found = {level.priority: level for level in await store.waiting()}
-            newest = await store.search_tasks(TaskSearch(page_size=SHOWN_RECENT))
-        except StoreAwayError:
-            return None, None
-        levels = [_level(priority, found.get(priority)) for priority in sorted(Priority, reverse=True)]
-        return levels, [task_row(record) for record in newest.tasks]
-
-    async def _dead_letters(self) -> int | None:
-        try:
-            return await self.events.broker.depth(DEAD_LETTER) if self.events.broker.connected else None
-        except BrokerAwayError:
-            return None
+def overview_page(events: LiveEvents, rendering: Rendering) -> PartsPage:
+    """The first page, with its charts."""
+    return PartsPage(events, rendering, PARTS, partial(_read, events), _news, _chart_lines)
 
 
-def _level(priority: Priority, found: Waiting | None) -> QueueLevel:
+async def _read(events: LiveEvents) -> Overview:
+    found, recent = await _stored(events.store)
+    queues = None if found is None else [_level(priority, found) for priority in sorted(Priority, reverse=True)]
+    runners = [runner_row(one, events.clock.now()) for one in events.runners.all()]
+    alive = [one for one in runners if one.state in ("live", "draining")]
+    pools = None if found is None else _by_pool(found)
+    waiting = None if pools is None else pools.total()
+    now, history = events.clock.now().timestamp(), events.history
+    history.waiting(now, waiting)
+    succeeded, failed = history.per_second(now, RATE_SECONDS)
+    dead_letters = await _dead_letters(events.broker)
+    return Overview(
+        broker=events.broker.connected,
+        dead_letters=dead_letters,
+        troubles=find_troubles(events.broker.connected, pools, runners, dead_letters),
+        queues=queues,
+        waiting=waiting,
+        oldest_at=min((one.oldest_at for one in queues or () if one.oldest_at), default=None),
+        slots=sum(one.slots for one in alive),
+        busy=sum(one.busy for one in alive),
+        runners=sorted(runners, key=_attention)[:SHOWN_RUNNERS],
+        runner_count=len(alive),
+        silent_count=sum(one.state == "silent" for one in runners),
+        running=events.running.newest(SHOWN_RUNNING),
+        running_count=len(events.running),
+        succeeded_per_second=succeeded,
+        failed_per_second=failed,
+        wait_seconds=history.wait_seconds(),
+        recent=recent,
+        history=history.lines(now),
+    )
+
+
+def _news(events: LiveEvents) -> object:
+    """Anything that happens may be worth a look; so is a runner that fell silent."""
+    now = events.clock.now()
+    return events.count, sum(runner.is_silent(now) for runner in events.runners.all()), events.broker.connected
+
+
+def _chart_lines(overview: Overview) -> list[Frame]:
+    return [event("history", overview.history)]
+
+
+async def _stored(store: Store) -> tuple[list[Waiting] | None, list[TaskRow] | None]:
+    try:
+        found = await store.waiting()
+        newest = await store.search_tasks(TaskSearch(page_size=SHOWN_RECENT))
+    except StoreAwayError:
+        return None, None
+    return found, [task_row(record) for record in newest.tasks]
+
+
+async def _dead_letters(broker: Broker) -> int | None:
+    try:
+        return await broker.depth(DEAD_LETTER) if broker.connected else None
+    except BrokerAwayError:
+        return None
+
+
+def _by_pool(found: Sequence[Waiting]) -> Counter[str]:
+    pools = Counter[str]()
+    for one in found:
+        pools[one.pool] += one.count
+    return pools
+
+
+def _level(priority: Priority, found: Sequence[Waiting]) -> QueueLevel:
+    """The tasks of this priority in all pools."""
+    pools = [one for one in found if one.priority == priority]
     return QueueLevel(
         priority=priority.word,
-        waiting=found.count if found else 0,
-        oldest_at=found.oldest_queued_at if found else None,
+        waiting=sum(one.count for one in pools),
+        oldest_at=min((one.oldest_queued_at for one in pools if one.oldest_queued_at), default=None),
     )
 
 

@@ -8,14 +8,15 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from services.monitor.dashboard.chunks_page import KINDS, ChunksPage
+from services.monitor.dashboard.chunks_page import KINDS, chunks_page
 from services.monitor.dashboard.live_events import LiveEvents
 from services.monitor.dashboard.live_pages import LivePage
-from services.monitor.dashboard.overview_page import OverviewPage
+from services.monitor.dashboard.overview_page import overview_page
+from services.monitor.dashboard.parts_page import PartsPage
 from services.monitor.dashboard.rendering import Rendering
-from services.monitor.dashboard.runners_page import RunnersPage
+from services.monitor.dashboard.runners_page import runners_page
 from services.monitor.dashboard.task_page import TaskPage, code_of
-from services.monitor.dashboard.tasks_page import TasksPage, asked
+from services.monitor.dashboard.tasks_page import asked, tasks_page
 from taskandgo.explain_task import ExplainTask
 from taskandgo.store.records import TaskRecord
 from taskandgo.words import Priority, Strategy, TaskState
@@ -26,7 +27,7 @@ HIGHEST_INDEX = 2**31 - 2
 class Page(LivePage, Protocol):
     """A page that can also be read as a value."""
 
-    async def read(self) -> msgspec.Struct:
+    def read(self) -> Awaitable[msgspec.Struct]:
         """What it shows now."""
         ...
 
@@ -67,10 +68,10 @@ class PageKinds:
         ]
 
     async def _overview(self, _request: Request) -> Opened:
-        return Opened(OverviewPage(self.events, self.rendering), {})
+        return Opened(overview_page(self.events, self.rendering), {})
 
     async def _runners(self, _request: Request) -> Opened:
-        return Opened(RunnersPage(self.events, self.rendering), {})
+        return Opened(runners_page(self.events, self.rendering), {})
 
     async def _tasks(self, request: Request) -> Opened:
         query = asked(request.query_params)
@@ -81,7 +82,7 @@ class PageKinds:
             "states": list(TaskState),
             "priorities": [one.word for one in sorted(Priority, reverse=True)],
         }
-        return Opened(TasksPage(self.events, self.rendering, query), first)
+        return Opened(tasks_page(self.events, self.rendering, query), first)
 
     async def _task(self, request: Request) -> Opened:
         row = await self._row(request)
@@ -105,8 +106,8 @@ class PageKinds:
         )
         return Opened(page, {"kinds": [*KINDS]})
 
-    def _chunks_of(self, task_id: str, kind: str, after: int) -> ChunksPage:
-        return ChunksPage(self.events, self.rendering, task_id, kind, after)
+    def _chunks_of(self, task_id: str, kind: str, after: int) -> PartsPage:
+        return chunks_page(self.events, self.rendering, task_id, kind, after)
 
     async def _row(self, request: Request) -> TaskRecord:
         task_id = request.path_params["task_id"]

@@ -1,11 +1,10 @@
 """Every runner that has been heard lately, by pool."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from functools import partial
 
-from services.monitor.dashboard.frames import Frame
 from services.monitor.dashboard.live_events import LiveEvents
+from services.monitor.dashboard.parts_page import PartsPage
 from services.monitor.dashboard.rendering import Rendering
 from services.monitor.dashboard.runner_rows import RunnerRow, runner_row
 from taskandgo.task import Value
@@ -30,37 +29,23 @@ class Runners(Value, frozen=True, omit_defaults=False):
     hidden: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunnersPage:
+def runners_page(events: LiveEvents, rendering: Rendering) -> PartsPage:
     """The page of runners."""
+    return PartsPage(events, rendering, PARTS, partial(_read, events), _news)
 
-    events: LiveEvents
-    rendering: Rendering
 
-    def following(self) -> AbstractAsyncContextManager[object]:
-        """As on the first page, so that coming back there finds the rates."""
-        return self.events.looking()
+async def _read(events: LiveEvents) -> Runners:
+    now = events.clock.now()
+    rows = [runner_row(one, now) for one in events.runners.all()]
+    names = sorted({row.pool for row in rows[:SHOWN]})
+    pools = [_pool(name, [row for row in rows[:SHOWN] if row.pool == name]) for name in names]
+    return Runners(pools=pools, hidden=max(0, len(rows) - SHOWN))
 
-    def stamp(self) -> object:
-        """Heartbeats come every few seconds; a runner that fell silent is to be seen at once."""
-        now = self.events.clock.now()
-        return tuple((one.runner, one.busy, one.is_silent(now)) for one in self.events.runners.all())
 
-    def logged_since(self, place: int) -> tuple[int, Frame | None]:
-        """Nothing is appended here."""
-        return place, None
-
-    async def frames(self) -> Sequence[Frame]:
-        """Its parts."""
-        return self.rendering.parts(PARTS, await self.read())
-
-    async def read(self) -> Runners:
-        """What there is now."""
-        now = self.events.clock.now()
-        rows = [runner_row(one, now) for one in self.events.runners.all()]
-        names = sorted({row.pool for row in rows[:SHOWN]})
-        pools = [_pool(name, [row for row in rows[:SHOWN] if row.pool == name]) for name in names]
-        return Runners(pools=pools, hidden=max(0, len(rows) - SHOWN))
+def _news(events: LiveEvents) -> object:
+    """Heartbeats come every few seconds; a runner that fell silent is to be seen at once."""
+    now = events.clock.now()
+    return tuple((one.runner, one.busy, one.is_silent(now)) for one in events.runners.all())
 
 
 def _pool(name: str, rows: Sequence[RunnerRow]) -> Pool:

@@ -1,18 +1,18 @@
 """Tasks, the newest first, as far as they are wanted: by state, priority, id, part of an id, or label."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from services.monitor.dashboard.frames import Frame
 from services.monitor.dashboard.live_events import LiveEvents
+from services.monitor.dashboard.parts_page import PartsPage
 from services.monitor.dashboard.rendering import Rendering
 from services.monitor.dashboard.task_rows import TaskRow, task_row
 from taskandgo.errors import StoreAwayError
 from taskandgo.store.search import TaskSearch
+from taskandgo.store.store import Store
 from taskandgo.task import Value
 from taskandgo.words import Priority, TaskState
 
@@ -66,43 +66,22 @@ def _place(text: str) -> tuple[datetime, str] | None:
     return (instant, task_id) if instant.tzinfo and "\x00" not in task_id else None
 
 
-@dataclass(frozen=True, slots=True)
-class TasksPage:
+def tasks_page(events: LiveEvents, rendering: Rendering, query: Query) -> PartsPage:
     """The list of tasks."""
+    return PartsPage(events, rendering, PARTS, partial(_read, events.store, query))
 
-    events: LiveEvents
-    rendering: Rendering
-    query: Query
 
-    def following(self) -> AbstractAsyncContextManager[object]:
-        """Events tell when to look again."""
-        return self.events.looking()
-
-    def stamp(self) -> object:
-        """Whatever happened may be in the list."""
-        return self.events.count
-
-    def logged_since(self, place: int) -> tuple[int, Frame | None]:
-        """Nothing is appended here."""
-        return place, None
-
-    async def frames(self) -> Sequence[Frame]:
-        """Its parts."""
-        return self.rendering.parts(PARTS, await self.read())
-
-    async def read(self) -> Tasks:
-        """What there is now."""
-        query = self.query
-        wanted = TaskSearch(
-            states=[TaskState(query.state)] if query.state else [],
-            priority=Priority[query.priority.upper()] if query.priority else None,
-            text=query.text,
-            page_size=PAGE,
-            after=query.after,
-        )
-        try:
-            found = await self.events.store.search_tasks(wanted)
-        except StoreAwayError:
-            return Tasks(tasks=None)
-        rows = [task_row(record) for record in found.tasks]
-        return Tasks(tasks=rows, older=query.address(found.next) if found.next else "", searched=found.searched)
+async def _read(store: Store, query: Query) -> Tasks:
+    wanted = TaskSearch(
+        states=[TaskState(query.state)] if query.state else [],
+        priority=Priority[query.priority.upper()] if query.priority else None,
+        text=query.text,
+        page_size=PAGE,
+        after=query.after,
+    )
+    try:
+        found = await store.search_tasks(wanted)
+    except StoreAwayError:
+        return Tasks(tasks=None)
+    rows = [task_row(record) for record in found.tasks]
+    return Tasks(tasks=rows, older=query.address(found.next) if found.next else "", searched=found.searched)

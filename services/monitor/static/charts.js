@@ -9,6 +9,7 @@ const SHORTEST_SECONDS = 120;
 const charts = new Map();
 let latest = null;
 
+const clock = (at, seconds) => new Date(at * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hour12: false });
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function axis(extra) {
@@ -32,7 +33,7 @@ function makeChart(place, kind) {
     cursor: { y: false, points: { size: 5 } },
     scales: { y: { range: (_chart, _low, high) => [0, Math.max(1, (high ?? 0) * 1.15)] } },
     axes: [
-      axis({ size: 24, space: 70, values: (_chart, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hour12: false })) }),
+      axis({ size: 24, space: 70, values: (_chart, ticks, _axis, _space, step) => ticks.map((at) => clock(at, step < 60)) }),
       axis({ size: 44, space: 34, values: (_chart, ticks) => ticks.map((number) => (Number.isInteger(number) ? number.toLocaleString() : number.toFixed(1))) }),
     ],
     series: [{}, ...series],
@@ -47,7 +48,8 @@ function showValues(place, kind, index) {
   if (!latest?.at.length) return;
   const lines = kind.lines(latest);
   const at = index ?? latest.at.length - 1;
-  const said = kind.labels.map((label, line) => `${(lines[line][at] ?? 0).toLocaleString(undefined, { maximumFractionDigits: 1 })} ${label}`);
+  // Where nobody looked nothing is known, which is not 0.
+  const said = kind.labels.map((label, line) => `${lines[line][at]?.toLocaleString(undefined, { maximumFractionDigits: 1 }) ?? "–"} ${label}`);
   const caption = place.parentElement.querySelector("figcaption");
   let shown = caption.querySelector(".values");
   if (!shown) {

@@ -4,19 +4,8 @@ import { drawHistory, redrawCharts } from "./charts.js";
 import { appendOutput } from "./output.js";
 import { paintCells, setUpCells } from "./cells.js";
 import { showTimes } from "./times.js";
+import { watchConnection } from "./connection.js";
 
-const CONNECTION = { connected: "live", lost: "connecting again", gone: "not connected" };
-
-function showConnection(state) {
-  const shown = document.getElementById("live-state");
-  if (shown.dataset.state === state) return;
-  shown.dataset.state = state;
-  shown.textContent = CONNECTION[state];
-}
-
-document.addEventListener("htmx:sse:after:connection", () => showConnection("connected"));
-document.addEventListener("htmx:sse:error", () => showConnection("lost"));
-document.addEventListener("htmx:error", () => showConnection("lost"));
 document.addEventListener("htmx:after:swap", () => showTimes());
 document.addEventListener("htmx:sse:after:message", () => showTimes());
 document.addEventListener("history", (event) => drawHistory(JSON.parse(event.detail.data)));
@@ -36,6 +25,7 @@ document.getElementById("theme").addEventListener("click", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
 
+watchConnection();
 showTimes();
 setInterval(showTimes, 1000);
 setUpCells();

@@ -1,5 +1,6 @@
 // A task's output as it is written: text only; its colours as classes; the newest of it is kept.
 const MOST_BLOCKS = 4000;
+const MOST_CHARACTERS = 1024 * 1024;
 const CONTROL = /\u001b\[([0-9;]*)([A-Za-z])/g;
 // How a terminal's colours go on, by chunk and stream.
 const styles = new Map();
@@ -39,6 +40,12 @@ export function coloured(text, stream, writer) {
 }
 
 let lastChunk = null;
+let characters = 0;
+
+function append(log, shown) {
+  characters += shown.textContent.length;
+  log.append(shown);
+}
 
 export function appendOutput({ again, gap, blocks }) {
   const log = document.getElementById("log");
@@ -46,18 +53,23 @@ export function appendOutput({ again, gap, blocks }) {
     log.replaceChildren();
     styles.clear();
     lastChunk = null;
+    characters = 0;
   }
   document.getElementById("log-box").hidden = false;
   document.querySelector(".waiting-output")?.remove();
-  if (gap) log.append(span("… earlier output is left out …\n", ["from"]));
+  if (gap) append(log, span("… earlier output is left out …\n", ["from"]));
   const many = document.getElementById("cells") !== null;
   for (const [chunk, attempt, stream, text, missed] of blocks) {
-    if (missed) log.append(span(`… ${missed.toLocaleString()} bytes were written before this page listened; they are in the result …\n`, ["from"]));
+    if (missed) append(log, span(`… ${missed.toLocaleString()} bytes were written before this page listened; they are in the result …\n`, ["from"]));
     const writer = `${chunk}/${attempt}`;
-    if (many && writer !== lastChunk) log.append(span(`${log.textContent.endsWith("\n") || !log.hasChildNodes() ? "" : "\n"}chunk ${chunk} `, ["from"]));
+    const isOnNewLine = !log.lastChild || log.lastChild.textContent.endsWith("\n");
+    if (many && writer !== lastChunk) append(log, span(`${isOnNewLine ? "" : "\n"}chunk ${chunk} `, ["from"]));
     lastChunk = writer;
-    log.append(coloured(text, stream, `${writer}/${stream}`));
+    append(log, coloured(text, stream, `${writer}/${stream}`));
   }
-  while (log.childElementCount > MOST_BLOCKS) log.firstChild.remove();
+  while (log.childElementCount > MOST_BLOCKS || (characters > MOST_CHARACTERS && log.childElementCount > 1)) {
+    characters -= log.firstChild.textContent.length;
+    log.firstChild.remove();
+  }
   if (document.getElementById("follow").checked) log.scrollTop = log.scrollHeight;
 }
