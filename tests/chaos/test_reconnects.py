@@ -1,6 +1,6 @@
 """Reconnecting again and again leaks nothing, and waiting for what is away costs next to nothing.
 
-RECONNECT_CYCLES says how often; ten thousand takes hours, and finds what a hundred times as few already show.
+RECONNECT_CYCLES says how often; ten thousand takes most of an hour, and finds what far fewer already show.
 """
 
 import asyncio
